@@ -1,0 +1,79 @@
+/* rill/check.h: gradients checked against finite differences, in f64 whatever the model's dtype.
+ *
+ * The scalar is s = sum_k <r_k, y_k> with random weights r: a gradient of ones would hide errors in
+ * normalisations. An element passes if |analytic - numeric| <= atol + rtol max(|analytic|,
+ * |numeric|).
+ */
+#ifndef RILL_CHECK_H
+#define RILL_CHECK_H
+
+#include "rill/exec.h"
+#include "rill/op.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum rill_verdict {
+    RILL_PASS,
+    RILL_KINK, /* one-sided slopes differ and the analytic value lies between them */
+    RILL_FAIL
+} rill_verdict;
+
+typedef struct rill_gradcheck_options {
+    size_t struct_size;
+    bool training;       /* is_training; random counters frozen */
+    double eps;          /* 0: cbrt(machine epsilon) max(1, |x|) for each element */
+    double rtol, atol;   /* 0: 1e-5, 1e-7 */
+    int order;           /* 1 (default) or 2: also the gradient of <gradient, random> */
+    int64_t directional; /* tensors with more elements than this are checked along random
+                            directions; 0: 4096 */
+    uint64_t seed;
+    int threads; /* 0: all cores */
+} rill_gradcheck_options;
+#define RILL_GRADCHECK_OPTIONS_INIT                                \
+    {                                                              \
+        sizeof(rill_gradcheck_options), false, 0, 0, 0, 1, 0, 0, 0 \
+    }
+
+/* One checked tensor. */
+typedef struct rill_gradcheck_row {
+    char name[256];
+    int order;
+    rill_verdict verdict;
+    bool directional;
+    int64_t n_checked, n_kinks, n_failed;
+    int64_t worst; /* flat index of the element with the largest error / tolerance */
+    double analytic, numeric, error, tolerance; /* of the worst element */
+    double taylor_order; /* rate at which the Taylor remainder falls: 2 right, 1 wrong, NaN: too
+                            small to tell */
+    bool all_zero;       /* the gradient is zero everywhere: a warning */
+} rill_gradcheck_row;
+
+typedef struct rill_gradcheck_report rill_gradcheck_report;
+RILL_API void rill_gradcheck_report_destroy(rill_gradcheck_report *r);
+RILL_API size_t rill_gradcheck_n_rows(const rill_gradcheck_report *r);
+RILL_API const rill_gradcheck_row *rill_gradcheck_row_at(const rill_gradcheck_report *r, size_t i);
+/* RILL_FAIL if any row failed, else RILL_KINK if any has kinks, else RILL_PASS. */
+RILL_API rill_verdict rill_gradcheck_verdict(const rill_gradcheck_report *r);
+
+/* Checks the gradient of ys with respect to xs (inputs or variables; NULL: all trainable
+ * variables). Inputs take the given feeds, converted to f64, or else random values (floats in [-1,
+ * 1], integers 0 or 1). */
+
+RILL_API RILL_NODISCARD rill_status rill_gradcheck(const rill_graph *g, const rill_value *ys,
+                                                   size_t n_ys, const rill_value *xs, size_t n_xs,
+                                                   const rill_feed *feeds, size_t n_feeds,
+                                                   const rill_gradcheck_options *options,
+                                                   rill_gradcheck_report **out, rill_error *err);
+
+/* The same over every case of an op, each float input in turn, to the order asked for. Rows are
+ * named OP#CASE/INPUT. */
+RILL_API RILL_NODISCARD rill_status rill_gradcheck_op(rill_context *ctx, const rill_op *op,
+                                                      const rill_gradcheck_options *options,
+                                                      rill_gradcheck_report **out, rill_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

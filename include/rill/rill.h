@@ -1,0 +1,15 @@
+/* rill/rill.h: all of rill's public interface. */
+#ifndef RILL_RILL_H
+#define RILL_RILL_H
+
+#include "rill/autodiff.h"
+#include "rill/check.h"
+#include "rill/core.h"
+#include "rill/exec.h"
+#include "rill/graph.h"
+#include "rill/io.h"
+#include "rill/op.h"
+#include "rill/ops.h"
+#include "rill/train.h"
+
+#endif

@@ -1,0 +1,147 @@
+/* graph.h: how the graph is stored. Nodes and values are numbered in the order in which they were
+ * added; names, attributes, inputs and initialisers live in the graph's arena; nothing is ever
+ * removed. Scratch of an algorithm lives in side arrays indexed by these numbers. */
+#ifndef RILL_SRC_GRAPH_H
+#define RILL_SRC_GRAPH_H
+
+#include "core/core.h"
+#include "rill/graph.h"
+#include "rill/op.h"
+
+typedef struct rill_node_s {
+    rill_node_kind kind;
+    const rill_op *op; /* OP */
+    const char *name;
+    const rill_attr *attrs; /* op->n_attrs */
+    const rill_value *inputs;
+    uint32_t n_inputs;
+    uint32_t first_value; /* outputs are values first_value .. first_value + n_outputs - 1 */
+    uint32_t n_outputs;
+    int64_t gradient_of; /* node, or -1 */
+    bool auto_named;     /* the name was made by rill */
+    /* VARIABLE */
+    bool trainable;
+    rill_value slot_of;
+    const rill_init *init;
+    /* CONSTANT */
+    const rill_tensor *data;
+} rill_node_s;
+
+typedef struct rill_value_s {
+    uint32_t node, port;
+    rill_type type;
+} rill_value_s;
+
+typedef struct rill_update_s {
+    rill_value variable, value;
+} rill_update_s;
+
+/* A key "x-..." of the JSON file, kept for saving: raw JSON text; node -1 is the top level. */
+typedef struct rill_extra_s {
+    int64_t node;
+    const char *key, *json;
+} rill_extra_s;
+
+struct rill_graph {
+    rill_context *ctx;
+    rill_arena arena;
+    const char *name;
+    rill_node_s *nodes;
+    size_t n_nodes, cap_nodes;
+    rill_value_s *values;
+    size_t n_values, cap_values;
+    rill_value *outputs;
+    size_t n_outputs, cap_outputs;
+    rill_update_s *updates;
+    size_t n_updates, cap_updates;
+    const char **symbols;
+    size_t n_symbols, cap_symbols;
+    rill_extra_s *extras;
+    size_t n_extras, cap_extras;
+    rill_tensor **tensors; /* owned: constants and init data */
+    size_t n_tensors, cap_tensors;
+    uint32_t *by_name; /* open addressing: node + 1, 0 is empty; size a power of two */
+    size_t by_name_size;
+    uint64_t auto_number;  /* for automatic names */
+    const char *next_name; /* from rill_named */
+    const char **scopes;   /* full prefixes, innermost last */
+    size_t n_scopes, cap_scopes;
+    int64_t gradient_of; /* tag for nodes added now, -1 */
+    void *training;      /* struct rill_training, owned by src/train through the arena */
+    rill_error error;
+};
+
+/* ---- building ------------------------------------------------------------------------------ */
+
+/* Adds a node of a known op; attrs are op->n_attrs positional entries (ABSENT takes the default),
+ * or NULL for all defaults. This is what every function of rill/ops.h calls. */
+rill_value rill_emit(rill_graph *g, const rill_op *op, const rill_value *inputs, size_t n_inputs,
+                     const rill_attr *attrs);
+rill_value rill_emit1(rill_graph *g, const rill_op *op, rill_value x, const rill_attr *attrs);
+rill_value rill_emit2(rill_graph *g, const rill_op *op, rill_value a, rill_value b,
+                      const rill_attr *attrs);
+rill_value rill_emit3(rill_graph *g, const rill_op *op, rill_value a, rill_value b, rill_value c,
+                      const rill_attr *attrs);
+
+/* Records the first error on the graph (later ones are dropped) and returns the invalid value. */
+rill_value rill_graph_fail(rill_graph *g, rill_status status, const char *fmt, ...)
+    RILL_PRINTF(3, 4);
+
+/* ---- reading ------------------------------------------------------------------------------- */
+
+static inline const rill_value_s *rill_value_at(const rill_graph *g, rill_value v)
+{
+    return &g->values[v.ref - 1];
+}
+static inline const rill_node_s *rill_node_of(const rill_graph *g, rill_value v)
+{
+    return &g->nodes[g->values[v.ref - 1].node];
+}
+static inline rill_value rill_node_value(const rill_node_s *n, uint32_t port)
+{
+    return (rill_value){n->first_value + port + 1};
+}
+static inline const rill_type *rill_type_of(const rill_graph *g, rill_value v)
+{
+    return &g->values[v.ref - 1].type;
+}
+bool rill_value_in(const rill_graph *g, rill_value v); /* a value of this graph */
+
+static inline bool rill_dim_is_symbol(rill_dim d)
+{
+    return d <= -2;
+}
+static inline size_t rill_dim_symbol(rill_dim d)
+{
+    return (size_t)(-2 - d);
+}
+
+/* Value of a constant node that is a scalar (or has one element); false if v is no such thing. */
+bool rill_value_constant(const rill_graph *g, rill_value v, double *out);
+
+/* ---- attributes ---------------------------------------------------------------------------- */
+
+/* Checks `value` against spec (type, range, choices, length), converts INT to FLOAT where wanted;
+ * message says `attribute "axis": expected ..., got ...`. */
+rill_status rill_attr_check(const rill_attr_spec *spec, const rill_attr *value, rill_attr *out,
+                            rill_error *err);
+bool rill_attr_equal(const rill_attr *a, const rill_attr *b);
+/* As written in the text form: -1, 0.5, true, "same", [1,2], f32. */
+void rill_attr_text(rill_text *t, const rill_graph *g, const rill_attr *a);
+int rill_op_attr_index(const rill_op *op, const char *name); /* -1 if it has none of that name */
+
+/* Runs dtype rules and infer of an op over input types; out has op->n_outputs entries. */
+rill_status rill_op_infer(const rill_graph *g, const rill_op *op, const rill_type *in, size_t n_in,
+                          const rill_attr *attrs, rill_type *out, rill_error *err);
+
+/* ---- initialisers (graph/init.c) ------------------------------------------------------------- */
+
+/* Fills t (the variable's dtype and shape) with the initial value of the variable called `name`. */
+rill_status rill_init_fill(const rill_init *init, const char *name, uint64_t seed, rill_tensor *t,
+                           rill_error *err);
+/* Checks an initialiser against a type (fans, data shape, float-only kinds). */
+rill_status rill_init_check(const rill_init *init, const rill_type *type, rill_error *err);
+const char *rill_init_name(rill_init_kind kind); /* "glorot_uniform" */
+bool rill_init_from_name(const char *name, rill_init_kind *out);
+
+#endif
