@@ -41,7 +41,8 @@ struct rill_context {
 rill_context *rill_context_of(rill_context *ctx);
 rill_context *rill_context_retain(rill_context *ctx);
 void rill_context_release(rill_context *ctx);
-void rill_log(rill_context *ctx, rill_log_level level, const char *fmt, ...) RILL_PRINTF(3, 4);
+void rill_context_log(rill_context *ctx, rill_log_level level, const char *fmt, ...)
+    RILL_PRINTF(3, 4);
 
 /* ---- memory: everything goes through the context's allocator, aligned to 64 bytes ------------ */
 

@@ -53,6 +53,15 @@ rill_status rill_infer_axes(const rill_infer *c, const rill_attr *axes, int32_t 
 /* The same at run time, where the attribute has been checked. */
 uint32_t rill_axes_mask(const rill_attr *axes, int32_t rank);
 
+/* A dimension that must be the same in both; an unknown one takes the other. False if they differ.
+ */
+bool rill_dim_merge(rill_dim a, rill_dim b, rill_dim *out);
+
+/* "[batch,784]" and "batch" into buf, for messages; both return buf. */
+const char *rill_infer_shape_text(const rill_infer *c, const rill_shape *shape, char *buf,
+                                  size_t size);
+const char *rill_infer_dim_text(const rill_infer *c, rill_dim dim, char *buf, size_t size);
+
 /* Row-major strides in elements; a broadcast dimension (size 1 in `shape`, aligned to the right of
  * `out`) gets 0. */
 void rill_broadcast_strides(const rill_shape *shape, const rill_shape *out,
