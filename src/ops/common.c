@@ -22,9 +22,8 @@ const char *rill_infer_shape_text(const rill_infer *c, const rill_shape *shape, 
                                   size_t size)
 {
     rill_type type = {RILL_F32, *shape};
-    char text[256];
-    const char *bracket = strchr(rill_type_text(c->graph, &type, text, sizeof text), '[');
-    snprintf(buf, size, "%s", bracket ? bracket : text);
+    const char *bracket = strchr(rill_type_text(c->graph, &type, buf, size), '[');
+    if (bracket) memmove(buf, bracket, strlen(bracket) + 1);
     return buf;
 }
 
