@@ -112,6 +112,8 @@ typedef struct rill_context rill_context;
 RILL_API RILL_NODISCARD rill_status rill_context_create(const rill_context_options *options,
                                                         rill_context **out, rill_error *err);
 RILL_API void rill_context_destroy(rill_context *ctx);
+/* Frees a string that a rill function made; ctx as it was for that object. */
+RILL_API void rill_string_free(rill_context *ctx, char *string);
 
 /* ---- dtypes and shapes --------------------------------------------------------------------- */
 
