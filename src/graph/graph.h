@@ -8,6 +8,12 @@
 #include "rill/graph.h"
 #include "rill/op.h"
 
+/* The inside of a composite node, put into the graph by autodiff: nodes first_node..end_node-1. */
+typedef struct rill_expansion_s {
+    size_t first_node, end_node;
+    const rill_value *outputs; /* one for each of the composite's */
+} rill_expansion_s;
+
 typedef struct rill_node_s {
     rill_node_kind kind;
     const rill_op *op; /* OP */
@@ -25,6 +31,7 @@ typedef struct rill_node_s {
     const rill_init *init;
     /* CONSTANT */
     const rill_tensor *data;
+    const rill_expansion_s *expansion; /* OP: NULL unless autodiff has expanded it */
 } rill_node_s;
 
 typedef struct rill_value_s {
