@@ -118,9 +118,12 @@ char *rill_text_take(rill_text *t);
 /* Shortest decimal that reads back to the same f64 (or f32 if `f32`), '.' in every locale, "-0"
  * kept; nan, inf, -inf as such. buf holds at least 32 bytes. Returns the length. */
 size_t rill_format_float(char *buf, double v, bool f32);
-/* Parses a JSON-like decimal number of n bytes, independent of locale, correctly rounded; false if
- * it is not one. */
+/* Reads a decimal number of n bytes, independent of locale, correctly rounded; false if it is not
+ * one. Takes more than JSON does ("+1", ".5", "5.", "007"), but no nan or inf and no white space. A
+ * number that is too large gives an infinity. The second rounds once to f32: casting an f64 would
+ * round twice. */
 bool rill_parse_float(const char *s, size_t n, double *out);
+bool rill_parse_f32(const char *s, size_t n, float *out);
 
 /* ---- hashing and random bits ------------------------------------------------------------------
  */
