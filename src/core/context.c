@@ -79,7 +79,7 @@ void rill_context_destroy(rill_context *ctx)
     rill_context_release(ctx);
 }
 
-void rill_log(rill_context *ctx, rill_log_level level, const char *fmt, ...)
+void rill_context_log(rill_context *ctx, rill_log_level level, const char *fmt, ...)
 {
     ctx = rill_context_of(ctx);
     if (!ctx->log) return;
