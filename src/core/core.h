@@ -5,6 +5,7 @@
 
 #include "rill/core.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -169,7 +170,24 @@ void rill_tensor_put(rill_tensor *t, int64_t i, double v);
  * done. May deliver fewer than n: fn must not count on any but worker 0. One OpenMP team, or
  * pthreads, or just the caller; just the caller also in a forked child of a process that had used a
  * team. */
+#define RILL_MAX_WORKERS 1024
 void rill_team_run(int n, void (*fn)(void *arg, int worker), void *arg);
+void rill_pause(void); /* a moment of a spinning wait */
+void rill_yield(void); /* lets another thread have the core */
+
+/* A lock and a condition, for the rare events of a team and for the wait of idle workers. */
+typedef struct rill_monitor {
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+} rill_monitor;
+bool rill_monitor_init(rill_monitor *m); /* false: the system has no more of them */
+void rill_monitor_destroy(rill_monitor *m);
+void rill_monitor_enter(rill_monitor *m);
+void rill_monitor_leave(rill_monitor *m);
+/* Inside: leaves, sleeps until a wake (or none at all, or the time is over), and enters again. 0:
+ * no time limit. */
+void rill_monitor_wait(rill_monitor *m, int milliseconds);
+void rill_monitor_wake(rill_monitor *m, bool all); /* one sleeper or all */
 /* Cores that the process may use (affinity), at least 1. */
 int rill_cpu_count(void);
 
