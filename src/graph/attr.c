@@ -126,8 +126,7 @@ static rill_status mismatch(const rill_attr_spec *spec, const rill_attr *value, 
     return st;
 }
 
-/* "2 integers of 1 or more", "a number from 0 to 1" ... */
-static const char *expectation(const rill_attr_spec *spec, char *buf, size_t size)
+const char *rill_attr_expectation(const rill_attr_spec *spec, char *buf, size_t size)
 {
     int n = 0;
     if (spec->type == RILL_ATTR_INTS && spec->n_max)
@@ -178,7 +177,7 @@ rill_status rill_attr_check(const rill_attr_spec *spec, const rill_attr *value, 
     if (value->type == RILL_ATTR_ABSENT) {
         if (spec->required)
             return rill_fail(err, RILL_ERR_INVALID, "attribute \"%s\" is missing: expected %s",
-                             spec->name, expectation(spec, buf, sizeof buf));
+                             spec->name, rill_attr_expectation(spec, buf, sizeof buf));
         *out = spec->def;
         return RILL_OK;
     }
@@ -186,7 +185,7 @@ rill_status rill_attr_check(const rill_attr_spec *spec, const rill_attr *value, 
         *out = rill_attr_float((double)value->u.i);
     if (spec->type == RILL_ATTR_SHAPE && value->type == RILL_ATTR_INTS) out->type = RILL_ATTR_SHAPE;
     if (out->type != spec->type)
-        return mismatch(spec, value, err, expectation(spec, buf, sizeof buf));
+        return mismatch(spec, value, err, rill_attr_expectation(spec, buf, sizeof buf));
 
     bool ok = true;
     switch (spec->type) {
@@ -212,5 +211,5 @@ rill_status rill_attr_check(const rill_attr_spec *spec, const rill_attr *value, 
     default:
         break;
     }
-    return ok ? RILL_OK : mismatch(spec, value, err, expectation(spec, buf, sizeof buf));
+    return ok ? RILL_OK : mismatch(spec, value, err, rill_attr_expectation(spec, buf, sizeof buf));
 }

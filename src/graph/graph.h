@@ -43,10 +43,12 @@ typedef struct rill_update_s {
     rill_value variable, value;
 } rill_update_s;
 
-/* A key "x-..." of the JSON file, kept for saving: raw JSON text; node -1 is the top level. */
+/* A key "x-..." of the JSON file, kept for saving: raw JSON text; node -1 is the top level. `place`
+ * says in which object inside the node's or the file's own the key stood: "" for the object itself,
+ * "init", "attrs", "update"; "training", "training/optimizer" ... */
 typedef struct rill_extra_s {
     int64_t node;
-    const char *key, *json;
+    const char *place, *key, *json;
 } rill_extra_s;
 
 struct rill_graph {
@@ -73,8 +75,8 @@ struct rill_graph {
     const char *next_name; /* from rill_named */
     const char **scopes;   /* full prefixes, innermost last */
     size_t n_scopes, cap_scopes;
-    int64_t gradient_of; /* tag for nodes added now, -1 */
-    void *training;      /* struct rill_training, owned by src/train through the arena */
+    int64_t gradient_of;                  /* tag for nodes added now, -1 */
+    const struct rill_training *training; /* in the arena, or NULL */
     rill_error error;
 };
 
@@ -132,6 +134,8 @@ bool rill_value_constant(const rill_graph *g, rill_value v, double *out);
  * message says `attribute "axis": expected ..., got ...`. */
 rill_status rill_attr_check(const rill_attr_spec *spec, const rill_attr *value, rill_attr *out,
                             rill_error *err);
+/* What the spec expects, in words: "2 positive integers", "a number from 0 to 1". Returns buf. */
+const char *rill_attr_expectation(const rill_attr_spec *spec, char *buf, size_t size);
 bool rill_attr_equal(const rill_attr *a, const rill_attr *b);
 /* As written in the text form: -1, 0.5, true, "same", [1,2], f32. */
 void rill_attr_text(rill_text *t, const rill_graph *g, const rill_attr *a);
