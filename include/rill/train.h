@@ -130,7 +130,8 @@ typedef struct rill_progress {
     size_t n_metrics;
     const char *const *metric_names;
     double samples_per_second;
-    bool epoch_done; /* then the validation figures are there, if any */
+    bool epoch_done; /* a call of its own after the last step and the validation, whose figures are
+                        there then, if any */
     bool has_validation;
     double validation_loss;
     const double *validation_metrics;
@@ -156,6 +157,10 @@ typedef struct rill_fit_options {
         sizeof(rill_fit_options), 0, 0, 0, 0, NULL, false, NULL, NULL \
     }
 
+/* Makes a graph ready for evaluate and predict by its training block: fills in what the block leaves
+ * out (last input: the target, the others: inputs, first output: the prediction) and adds the
+ * metrics as nodes metric/NAME. May be called again. */
+RILL_API RILL_NODISCARD rill_status rill_graph_prepare_evaluation(rill_graph *g, rill_error *err);
 /* Makes a graph ready for fit by its training block: loss gradient, optimiser updates, running
  * statistics, metrics. Call once, before the session is created. `optimizer` NULL: the block's. */
 RILL_API RILL_NODISCARD rill_status rill_graph_prepare_training(rill_graph *g,
