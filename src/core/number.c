@@ -239,18 +239,18 @@ static int shortest_digits(uint64_t mantissa, int exponent, const binary *format
     }
 }
 
-/* Digits of an integer below 2^53 without trailing zeros; within that range no shorter decimal
- * reads back. */
+/* Digits of an integer in 1 .. 2^53 - 1 without trailing zeros; within that range no shorter
+ * decimal reads back. */
 static int integer_digits(uint64_t v, char *digits, int *point)
 {
     char reversed[20];
-    int n = 0;
-    for (; v != 0; v /= 10) reversed[n++] = (char)('0' + v % 10);
-    *point = n;
-    int zeros = 0;
-    while (reversed[zeros] == '0') zeros++;
-    for (int i = 0; i < n - zeros; i++) digits[i] = reversed[n - 1 - i];
-    return n - zeros;
+    int zeros = 0, n = 0;
+    for (; v % 10 == 0; v /= 10) zeros++;
+    do reversed[n++] = (char)('0' + v % 10);
+    while ((v /= 10) != 0);
+    for (int i = 0; i < n; i++) digits[i] = reversed[n - 1 - i];
+    *point = n + zeros;
+    return n;
 }
 
 /* 0.DIGITS * 10^point as 12.5, 0.00125 or 1.25e-7. */
