@@ -1,0 +1,254 @@
+/* elementwise.c: broadcasting and blocks for the loops of kernels/elementwise.c, and gradients'
+ * small helpers.
+ *
+ * Output elements are numbered in row-major order and cut into units of 16 K. Operands that have
+ * the output's count are read at the same number ("linear"), operands of one element always at 0;
+ * if there are no others, a unit is one call of the op's loop. Otherwise the shapes are collapsed
+ * into the fewest dimensions over which every operand has one stride; the innermost stride is then
+ * 0 or 1. Long inner rows are calls of the loop; short ones are first spread over a small buffer.
+ */
+#include "ops/elementwise.h"
+
+#define GRAIN 16384 /* elements of a unit */
+#define TILE 256    /* elements of a spread operand */
+#define LONG_ROW 64 /* inner rows from here on are worth a call each */
+#define MAX_OPERANDS 3
+
+typedef struct plan {
+    const rill_loop *forms;
+    uint32_t n_forms;
+    uint32_t scalars; /* mask of one-element operands */
+    bool direct;      /* all others are linear, and there is a form for the mask */
+    int64_t count;
+    size_t out_size, in_size[MAX_OPERANDS];
+    unsigned char param[16];
+} plan;
+_Static_assert(sizeof(plan) <= sizeof(((rill_call *)NULL)->plan), "plan is too large");
+
+static bool has_form(const plan *p, uint32_t mask)
+{
+    return mask < p->n_forms && p->forms[mask];
+}
+
+rill_status rill_elementwise_prepare(rill_call *call, const rill_loop *forms, uint32_t n_forms,
+                                     const void *param, size_t param_size)
+{
+    plan *p = (plan *)(void *)call->plan.bytes;
+    p->forms = forms;
+    p->n_forms = n_forms;
+    p->count = rill_shape_count(&call->out[0].shape);
+    p->out_size = rill_dtype_size(call->out[0].dtype);
+    p->direct = true;
+    for (uint32_t k = 0; k < call->n_in; k++) {
+        const int64_t count = rill_shape_count(&call->in[k].shape);
+        p->in_size[k] = rill_dtype_size(call->in[k].dtype);
+        if (count == p->count) continue;
+        if (count == 1) {
+            p->scalars |= 1u << k;
+        } else {
+            p->direct = false;
+        }
+    }
+    p->direct = p->direct && has_form(p, p->scalars);
+    if (param_size) memcpy(p->param, param, param_size);
+    call->units[0] = rill_units(p->count, GRAIN);
+    return RILL_OK;
+}
+
+/* ---- operands that are broadcast ------------------------------------------------------------- */
+
+/* The walk over output elements: collapsed dimensions, each operand's strides over them. */
+typedef struct walk {
+    int rank; /* at least 1 */
+    uint32_t n;
+    int64_t dims[RILL_MAX_RANK], index[RILL_MAX_RANK];
+    int64_t strides[MAX_OPERANDS][RILL_MAX_RANK];
+    int64_t offset[MAX_OPERANDS]; /* of the current element */
+} walk;
+
+static bool can_merge(const walk *w, const int64_t strides[][RILL_MAX_RANK], int outer, int axis,
+                      int64_t dim)
+{
+    for (uint32_t k = 0; k < w->n; k++) {
+        if (w->strides[k][outer] != strides[k][axis] * dim) return false;
+    }
+    return true;
+}
+
+/* Collapses the dimensions of a call and stands at output element `at`. */
+static void walk_start(walk *w, const rill_call *call, int64_t at)
+{
+    const rill_shape *out = &call->out[0].shape;
+    int64_t strides[MAX_OPERANDS][RILL_MAX_RANK];
+    w->rank = 0;
+    w->n = call->n_in;
+    for (uint32_t k = 0; k < w->n; k++) rill_broadcast_strides(&call->in[k].shape, out, strides[k]);
+    for (int axis = 0; axis < out->rank; axis++) {
+        const int64_t dim = out->dims[axis];
+        if (dim == 1) continue;
+        const bool merge = w->rank > 0 && can_merge(w, strides, w->rank - 1, axis, dim);
+        const int to = merge ? w->rank - 1 : w->rank++;
+        w->dims[to] = merge ? w->dims[to] * dim : dim;
+        for (uint32_t k = 0; k < w->n; k++) w->strides[k][to] = strides[k][axis];
+    }
+    if (w->rank == 0) {
+        w->dims[w->rank++] = 1;
+        for (uint32_t k = 0; k < w->n; k++) w->strides[k][0] = 0;
+    }
+    for (uint32_t k = 0; k < w->n; k++) w->offset[k] = 0;
+    for (int axis = w->rank - 1; axis >= 0; axis--) {
+        w->index[axis] = at % w->dims[axis];
+        at /= w->dims[axis];
+        for (uint32_t k = 0; k < w->n; k++) {
+            w->offset[k] += w->index[axis] * w->strides[k][axis];
+        }
+    }
+}
+
+/* Goes `step` elements on, which stay in the row or end it. */
+static void walk_on(walk *w, int64_t step)
+{
+    int axis = w->rank - 1;
+    w->index[axis] += step;
+    for (uint32_t k = 0; k < w->n; k++) w->offset[k] += step * w->strides[k][axis];
+    while (w->index[axis] == w->dims[axis] && axis > 0) {
+        for (uint32_t k = 0; k < w->n; k++) {
+            w->offset[k] += w->strides[k][axis - 1] - w->dims[axis] * w->strides[k][axis];
+        }
+        w->index[axis] = 0;
+        w->index[--axis]++;
+    }
+}
+
+static int64_t walk_row_left(const walk *w)
+{
+    return w->dims[w->rank - 1] - w->index[w->rank - 1];
+}
+
+static const void *element(const void *data, int64_t i, size_t size)
+{
+    return (const unsigned char *)data + (size_t)i * size;
+}
+
+static void *out_element(const rill_task *t, const plan *p, int64_t i)
+{
+    return (unsigned char *)t->out[0] + (size_t)i * p->out_size;
+}
+
+/* One call of the loop for each inner row. */
+static void run_rows(const rill_task *t, const plan *p, uint32_t mask, walk *w, int64_t i,
+                     int64_t end)
+{
+    while (i < end) {
+        const int64_t left = walk_row_left(w), n = left < end - i ? left : end - i;
+        const void *in[MAX_OPERANDS];
+        for (uint32_t k = 0; k < w->n; k++) in[k] = element(t->in[k], w->offset[k], p->in_size[k]);
+        p->forms[mask](out_element(t, p, i), in, p->param, n);
+        i += n;
+        walk_on(w, n);
+    }
+}
+
+#define SPREAD(TYPE)                                          \
+    do {                                                      \
+        TYPE *y = to;                                         \
+        const TYPE *x = from;                                 \
+        for (int64_t j = 0; j < n; j++) y[j] = x[j * stride]; \
+    } while (0)
+typedef uint32_t __attribute__((may_alias)) bits_4;
+typedef uint64_t __attribute__((may_alias)) bits_8;
+
+static void spread(void *to, const void *from, int64_t stride, int64_t n, size_t size)
+{
+    if (size == 4)
+        SPREAD(bits_4);
+    else if (size == 8)
+        SPREAD(bits_8);
+    else
+        SPREAD(unsigned char);
+}
+
+/* Operands that are not linear are spread over buffers of up to TILE elements, across rows. */
+static void run_tiles(const rill_task *t, const plan *p, walk *w, int64_t i, int64_t end)
+{
+    _Alignas(64) unsigned char buffer[MAX_OPERANDS][TILE * sizeof(int64_t)];
+    bool linear[MAX_OPERANDS];
+    for (uint32_t k = 0; k < w->n; k++) {
+        linear[k] = rill_shape_count(&t->call->in[k].shape) == p->count;
+    }
+    while (i < end) {
+        const int64_t n = end - i < TILE ? end - i : TILE;
+        const void *in[MAX_OPERANDS];
+        for (uint32_t k = 0; k < w->n; k++) {
+            in[k] = linear[k] ? element(t->in[k], i, p->in_size[k]) : buffer[k];
+        }
+        for (int64_t done = 0; done < n;) {
+            const int64_t left = walk_row_left(w), m = left < n - done ? left : n - done;
+            for (uint32_t k = 0; k < w->n; k++) {
+                if (linear[k]) continue;
+                const size_t size = p->in_size[k];
+                spread(buffer[k] + (size_t)done * size, element(t->in[k], w->offset[k], size),
+                       w->strides[k][w->rank - 1], m, size);
+            }
+            done += m;
+            walk_on(w, m);
+        }
+        p->forms[0](out_element(t, p, i), in, p->param, n);
+        i += n;
+    }
+}
+
+rill_status rill_elementwise_run(const rill_task *task)
+{
+    const rill_call *call = task->call;
+    const plan *p = (const plan *)(const void *)call->plan.bytes;
+    const int64_t begin = task->unit * GRAIN;
+    const int64_t n = p->count - begin < GRAIN ? p->count - begin : GRAIN;
+    if (n <= 0) return RILL_OK;
+    if (p->direct) {
+        const void *in[MAX_OPERANDS];
+        for (uint32_t k = 0; k < call->n_in; k++) {
+            in[k] = element(task->in[k], p->scalars >> k & 1 ? 0 : begin, p->in_size[k]);
+        }
+        p->forms[p->scalars](out_element(task, p, begin), in, p->param, n);
+        return RILL_OK;
+    }
+    walk w;
+    walk_start(&w, call, begin);
+    uint32_t mask = 0;
+    for (uint32_t k = 0; k < w.n; k++) {
+        if (w.strides[k][w.rank - 1] == 0) mask |= 1u << k;
+    }
+    if (w.dims[w.rank - 1] >= LONG_ROW && has_form(p, mask)) {
+        run_rows(task, p, mask, &w, begin, begin + n);
+    } else {
+        run_tiles(task, p, &w, begin, begin + n);
+    }
+    return RILL_OK;
+}
+
+/* ---- gradients ------------------------------------------------------------------------------- */
+
+rill_value rill_scalar_like(rill_graph *g, rill_value v, double value)
+{
+    return rill_scalar(g, rill_value_type(g, v).dtype, value);
+}
+
+rill_value rill_sum_to(rill_graph *g, rill_value x, rill_value like)
+{
+    const rill_type from = rill_value_type(g, x), to = rill_value_type(g, like);
+    bool known = true;
+    for (int32_t i = 0; i < from.shape.rank; i++) known &= from.shape.dims[i] != RILL_DIM_UNKNOWN;
+    if (known && rill_shape_equal(&from.shape, &to.shape)) return x;
+    return rill_node(g, "sum_like", (const rill_value[]){x, like}, 2, NULL, 0);
+}
+
+rill_value rill_where(rill_graph *g, rill_value condition, rill_value x)
+{
+    return rill_select(g, condition, x, rill_scalar_like(g, x, 0));
+}
+
+rill_value rill_where_not(rill_graph *g, rill_value condition, rill_value x)
+{
+    return rill_select(g, condition, rill_scalar_like(g, x, 0), x);
+}
