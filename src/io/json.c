@@ -96,6 +96,41 @@ const char *rill_json_digits(rill_json v, size_t *length)
     return v.doc->text + s.start;
 }
 
+static rill_status unknown_key(const rill_json_member *m, const char *const *keys, size_t n,
+                               rill_error *err)
+{
+    char buf[RILL_JSON_EXCERPT], hint[128];
+    rill_nearest near;
+    rill_nearest_init(&near, m->key);
+    for (size_t i = 0; i < n; i++) rill_nearest_offer(&near, keys[i]);
+    rill_json key = {m->value.doc, m->value.item, m->key_at};
+    return rill_json_fail(key, err, "unknown key %s%s", rill_json_excerpt(key, buf),
+                          rill_nearest_hint(&near, hint, sizeof hint));
+}
+
+rill_status rill_json_fields(rill_json object, const char *const *keys, size_t n, rill_json *out,
+                             rill_error *err)
+{
+    if (!rill_json_is(object, cJSON_Object)) return rill_json_expected(object, err, "an object");
+    for (size_t i = 0; i < n; i++) out[i] = (rill_json){object.doc, NULL, object.at};
+    for (rill_json_member m = {0}; rill_json_next(object, &m);) {
+        size_t i = 0;
+        while (i < n && strcmp(keys[i], m.key) != 0) i++;
+        if (i < n)
+            out[i] = m.value;
+        else if (strncmp(m.key, "x-", 2) != 0)
+            return unknown_key(&m, keys, n, err);
+    }
+    return RILL_OK;
+}
+
+rill_json rill_json_get(rill_json object, const char *key)
+{
+    for (rill_json_member m = {0}; rill_json_next(object, &m);)
+        if (m.key && strcmp(m.key, key) == 0) return m.value;
+    return (rill_json){object.doc, NULL, object.at};
+}
+
 /* ---- numbers --------------------------------------------------------------------------------- */
 
 /* Decimal digits, perhaps after '-'; no leading zeros, no "-0". */
@@ -198,16 +233,6 @@ rill_status rill_json_fail(rill_json v, rill_error *err, const char *fmt, ...)
     rill_fail_v(err, RILL_ERR_INVALID, fmt, ap);
     va_end(ap);
     locate(v.doc, v.at, err);
-    return RILL_ERR_INVALID;
-}
-
-rill_status rill_json_fail_key(const rill_json_member *m, rill_error *err, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    rill_fail_v(err, RILL_ERR_INVALID, fmt, ap);
-    va_end(ap);
-    locate(m->value.doc, m->key_at, err);
     return RILL_ERR_INVALID;
 }
 

@@ -54,6 +54,16 @@ static inline size_t rill_json_inside(rill_json v)
     return v.doc->index.spans[v.at].after - v.at - 1;
 }
 
+/* Reads an object: out[i] becomes the member called keys[i], or a value without item that stands
+ * where the object does. Keys that begin with x- are skipped; others are an error with the nearest
+ * key. */
+rill_status rill_json_fields(rill_json object, const char *const *keys, size_t n, rill_json *out,
+                             rill_error *err);
+
+/* The member of an object, or a value without item that stands where the object does. For one key
+ * of a small object; rill_json_fields reads them all. */
+rill_json rill_json_get(rill_json object, const char *key);
+
 typedef enum rill_json_int {
     RILL_JSON_INT_OK,
     RILL_JSON_INT_NOT,  /* no number, or one with a fraction */
@@ -69,10 +79,8 @@ bool rill_json_float64(rill_json v, double *out, bool *overflow);
 #define RILL_JSON_EXCERPT 80
 const char *rill_json_excerpt(rill_json v, char buf[RILL_JSON_EXCERPT]);
 
-/* RILL_ERR_INVALID with line and column of v (or of the entry of a key). */
+/* RILL_ERR_INVALID with line and column of v. */
 rill_status rill_json_fail(rill_json v, rill_error *err, const char *fmt, ...) RILL_PRINTF(3, 4);
-rill_status rill_json_fail_key(const rill_json_member *m, rill_error *err, const char *fmt, ...)
-    RILL_PRINTF(3, 4);
 /* Sets line and column where the error has none yet. */
 void rill_json_locate(rill_json v, rill_error *err);
 /* `expected WHAT, got EXCERPT` */
