@@ -76,7 +76,7 @@ static rill_status no_column(const matching *m, rill_value value, const char *wh
     rill_nearest_init(&near, rill_value_name(m->g, value));
     for (size_t i = 0; i < m->d->n_columns; i++) {
         rill_text_add(&list, "%s\"%s\"", i ? ", " : "", m->d->columns[i].name);
-        rill_nearest_offer(&near, m->d->columns[i].name);
+        if (!m->taken[i]) rill_nearest_offer(&near, m->d->columns[i].name);
     }
     char hint[300];
     rill_fail(m->err, RILL_ERR_INVALID, "data: no column for input \"%s\"%s; the columns are %s%s",

@@ -126,7 +126,7 @@ static void place(path *p, rill_random *r, double radius)
         if (p->at[i].x > high.x) high.x = p->at[i].x;
         if (p->at[i].y > high.y) high.y = p->at[i].y;
     }
-    double room = SIDE - 2 * (radius + 1);
+    double room = SIDE - 2 * (1.2 * radius + 1.2); /* the rim stays white */
     double width = high.x - low.x, height = high.y - low.y;
     double larger = width > height ? width : height;
     double scale = larger > room ? room / larger : 1;
