@@ -76,7 +76,7 @@ rill_status rill_load_find(const rill_loader *l, rill_json ref, rill_entry **ent
 rill_status rill_load_ref(const rill_loader *l, rill_json ref, rill_value *out);
 /* Marks a node whose name is the one that rill would have given: the text form doesn't show it. */
 void rill_load_mark_automatic(const rill_loader *l, rill_value v);
-/* Keeps the x- keys of an object. `place` is a literal (see rill_extra_s). */
+/* Keeps the x- keys of an object that stands at `place` (see rill_extra_s). */
 rill_status rill_load_extras(const rill_loader *l, rill_json object, int64_t node,
                              const char *place);
 
@@ -118,6 +118,8 @@ typedef struct rill_saver {
 bool rill_save_extras(rill_saver *s, int64_t node, const char *place, const char *before);
 /* "name" or "name:k" in quotes. */
 void rill_save_ref(rill_saver *s, rill_value v);
+/* The value of an attribute; g may be NULL where there are no symbols. */
+void rill_json_write_attr(rill_text *t, const rill_graph *g, const rill_attr *a);
 void rill_save_training(rill_saver *s, const rill_training *training);
 
 #endif

@@ -192,9 +192,9 @@ rill_status rill_load_extras(const rill_loader *l, rill_json object, int64_t nod
     if (!rill_json_is(object, cJSON_Object)) return RILL_OK;
     for (rill_json_member m = {0}; rill_json_next(object, &m);) {
         if (strncmp(m.key, "x-", 2) != 0) continue;
-        rill_extra_s extra = {node, place, rill_arena_strdup(&g->arena, m.key),
-                              compact(g, m.value)};
-        if (!extra.key || !extra.json ||
+        rill_extra_s extra = {node, rill_arena_strdup(&g->arena, place),
+                              rill_arena_strdup(&g->arena, m.key), compact(g, m.value)};
+        if (!extra.place || !extra.key || !extra.json ||
             !rill_grow(g->ctx, &g->extras, &g->cap_extras, g->n_extras + 1, sizeof extra))
             return rill_nomem(l->err, "x- keys");
         g->extras[g->n_extras++] = extra;

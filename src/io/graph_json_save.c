@@ -48,18 +48,18 @@ bool rill_save_extras(rill_saver *s, int64_t node, const char *place, const char
 
 /* ---- types and data -------------------------------------------------------------------------- */
 
-static void write_dims(rill_saver *s, const int64_t *dims, size_t n, bool symbols)
+static void write_dims(rill_text *t, const rill_graph *g, const int64_t *dims, size_t n)
 {
-    rill_text_append(&s->text, "[", 1);
+    rill_text_append(t, "[", 1);
     for (size_t i = 0; i < n; i++) {
-        const char *symbol = symbols ? rill_symbol_name(s->g, dims[i]) : NULL;
-        if (i) rill_text_append(&s->text, ", ", 2);
+        const char *symbol = g ? rill_symbol_name(g, dims[i]) : NULL;
+        if (i) rill_text_append(t, ", ", 2);
         if (symbol)
-            rill_json_write_string(&s->text, symbol);
+            rill_json_write_string(t, symbol);
         else
-            rill_json_write_int(&s->text, dims[i]);
+            rill_json_write_int(t, dims[i]);
     }
-    rill_text_append(&s->text, "]", 1);
+    rill_text_append(t, "]", 1);
 }
 
 /* `{"name": "x", "dtype": "f32", "shape": [...]`, open for more. */
@@ -69,7 +69,7 @@ static void begin_source(rill_saver *s, const rill_node_s *n)
     rill_text_add(&s->text, "{\"name\": ");
     rill_json_write_string(&s->text, n->name);
     rill_text_add(&s->text, ", \"dtype\": \"%s\", \"shape\": ", rill_dtype_name(type->dtype));
-    write_dims(s, type->shape.dims, (size_t)type->shape.rank, true);
+    write_dims(&s->text, s->g, type->shape.dims, (size_t)type->shape.rank);
 }
 
 /* Elements that are all alike are written once. */
@@ -157,9 +157,8 @@ static void write_variable(rill_saver *s, const rill_node_s *n, int64_t node)
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
-static void write_attr(rill_saver *s, const rill_attr *a)
+void rill_json_write_attr(rill_text *t, const rill_graph *g, const rill_attr *a)
 {
-    rill_text *t = &s->text;
     switch (a->type) {
     case RILL_ATTR_INT:
         rill_json_write_int(t, a->u.i);
@@ -178,7 +177,7 @@ static void write_attr(rill_saver *s, const rill_attr *a)
         break;
     case RILL_ATTR_INTS:
     case RILL_ATTR_SHAPE:
-        write_dims(s, a->u.ints, a->n, a->type == RILL_ATTR_SHAPE);
+        write_dims(t, a->type == RILL_ATTR_SHAPE ? g : NULL, a->u.ints, a->n);
         break;
     case RILL_ATTR_ABSENT:
         break;
@@ -196,7 +195,7 @@ static void write_attrs(rill_saver *s, const rill_node_s *n, int64_t node)
         if (n->attrs[i].type == RILL_ATTR_ABSENT) continue;
         if (!stream && rill_attr_equal(&spec->def, &n->attrs[i])) continue;
         rill_text_add(&s->text, any ? ", \"%s\": " : ", \"attrs\": {\"%s\": ", spec->name);
-        write_attr(s, &n->attrs[i]);
+        rill_json_write_attr(&s->text, s->g, &n->attrs[i]);
         any = true;
     }
     if (rill_save_extras(s, node, "attrs", any ? ", " : ", \"attrs\": {")) any = true;

@@ -5,6 +5,7 @@
 #include "graph/training.h"
 
 #include <math.h>
+#include <stdio.h>
 
 /* ---- optimiser ------------------------------------------------------------------------------- */
 
@@ -238,6 +239,12 @@ typedef struct metrics {
     list predictions, targets;
 } metrics;
 
+static const char *metric_place(size_t i, char *buf, size_t size)
+{
+    snprintf(buf, size, "training/metrics[%zu]", i);
+    return buf;
+}
+
 static rill_status load_metric_pair(const rill_loader *l, rill_json array, rill_value pair[2])
 {
     if (!rill_json_is(array, cJSON_Array) || rill_json_count(array) != 2)
@@ -266,6 +273,7 @@ static rill_status load_metric(const rill_loader *l, rill_json v, const rill_tra
         return rill_json_fail(f[0], l->err, "unknown metric %s%s", rill_json_excerpt(f[0], buf),
                               rill_nearest_hint(&near, hint, sizeof hint));
     if (f[1].item) RILL_TRY(load_metric_pair(l, f[1], pair));
+    RILL_TRY(rill_load_extras(l, v, -1, metric_place(out->n, buf, sizeof buf)));
     if (!rill_valid(pair[0]) || !rill_valid(pair[1]))
         return rill_json_fail(v, l->err,
                               "\"inputs\" are needed: there is no prediction and target");
@@ -421,6 +429,7 @@ static void write_names(rill_saver *s, const char *key, const rill_value *v, siz
 void rill_save_training(rill_saver *s, const rill_training *training)
 {
     rill_text *t = &s->text;
+    char place[64];
     rill_text_add(t, "{\n    \"loss\": ");
     rill_save_ref(s, training->loss);
     write_names(s, "inputs", training->inputs, training->n_inputs);
@@ -436,7 +445,9 @@ void rill_save_training(rill_saver *s, const rill_training *training)
         rill_save_ref(s, training->metric_predictions[i]);
         rill_text_add(t, ", ");
         rill_save_ref(s, training->metric_targets[i]);
-        rill_text_add(t, "]}");
+        rill_text_add(t, "]");
+        rill_save_extras(s, -1, metric_place(i, place, sizeof place), ", ");
+        rill_text_add(t, "}");
     }
     rill_text_add(t, "],\n    \"batch_size\": ");
     rill_json_write_int(t, training->batch_size);
