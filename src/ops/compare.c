@@ -76,7 +76,7 @@ BINARY_BOOL(greater_equal, any, 0, "Whether the first is not smaller.", "y = (a 
     {.in = "b[2] = [0,1]; b[2,1] = [[0],[1]]", .out = OUT}, {.in = "b[2,3] 0..2; b[3] 0..2"}, \
         {.in = "b[] 0..2; b[2,2] 0..2"},                                                      \
     {                                                                                         \
-        .in = "b[0]; b[]"                                                                     \
+        .in = "b[0] 0..2; b[] 0..2"                                                           \
     }
 
 static const rill_op_case logical_and_cases[] = {LOGICAL_CASES("[[0,0],[0,1]]")};

@@ -304,5 +304,5 @@ UNARY(sigmoid, float, RILL_GRADIENT_VJP, sigmoid_vjp, "The logistic function.",
 static const rill_op_case logical_not_cases[] = {{.in = "b[2] = [0, 1]", .out = "[1, 0]"},
                                                  {.in = "b[2,3] 0..2"},
                                                  {.in = "b[] = 1", .out = "0"},
-                                                 {.in = "b[0]"}};
+                                                 {.in = "b[0] 0..2"}};
 UNARY(logical_not, bool, RILL_GRADIENT_NONE, NULL, "Logical not.", "y = not x", NULL)
