@@ -122,8 +122,7 @@ static void test_refuses(void **state)
         {"", 8, RILL_ERR_INVALID, "npy header: expected \"{\", got its end"},
         {"{'descr': '|O', 'fortran_order': False, 'shape': (2,), }", 8, RILL_ERR_UNSUPPORTED,
          "npy dtype: expected f4, f8, i4, i8, u1 or b1, got \"|O\"; convert it with astype first"},
-        {"{'descr': '<\x01\xff', 'fortran_order': False, 'shape': (2,), }", 8,
-         RILL_ERR_UNSUPPORTED,
+        {"{'descr': '<\x01\xff', 'fortran_order': False, 'shape': (2,), }", 8, RILL_ERR_UNSUPPORTED,
          "npy dtype: expected f4, f8, i4, i8, u1 or b1, got \"<??\"; convert it with astype first"},
     };
     for (size_t i = 0; i < RILL_LEN(cases); i++) {
@@ -133,9 +132,10 @@ static void test_refuses(void **state)
         expect_error(load_and_drop(NULL, file, n, &err), cases[i].status, &err, cases[i].message);
     }
     rill_error err;
-    expect_error(load_and_drop(NULL, NPY_F2, sizeof NPY_F2, &err), RILL_ERR_UNSUPPORTED, &err,
-                 "npy dtype: expected f4, f8, i4, i8, u1 or b1, got \"<f2\"; convert it with astype "
-                 "first");
+    expect_error(
+        load_and_drop(NULL, NPY_F2, sizeof NPY_F2, &err), RILL_ERR_UNSUPPORTED, &err,
+        "npy dtype: expected f4, f8, i4, i8, u1 or b1, got \"<f2\"; convert it with astype "
+        "first");
     expect_error(load_and_drop(NULL, NPY_STRUCT, sizeof NPY_STRUCT, &err), RILL_ERR_UNSUPPORTED,
                  &err, "npy header: structured dtypes are not supported");
     unsigned char bad[sizeof NPY_B1];

@@ -1,4 +1,5 @@
-/* .npz: archives of numpy's, stored and deflated; our own, also in the 64-bit form; damaged ones. */
+/* .npz: archives of numpy's, stored and deflated; our own, also in the 64-bit form; damaged ones.
+ */
 #include "io/golden_files.h"
 #include "io/io_test.h"
 
@@ -65,8 +66,8 @@ static void test_one_of_many(void **state)
     rill_bundle_destroy(b);
     expect_error(read_bundle(ctx, NPZ, sizeof NPZ, "layer_b", &b, &err), RILL_ERR_NOT_FOUND, &err,
                  "no tensor \"layer_b\" among 2; did you mean \"layer/b\"?");
-    expect_error(read_bundle(ctx, NPZ, sizeof NPZ, "something", &b, &err), RILL_ERR_NOT_FOUND,
-                 &err, "no tensor \"something\" among 2");
+    expect_error(read_bundle(ctx, NPZ, sizeof NPZ, "something", &b, &err), RILL_ERR_NOT_FOUND, &err,
+                 "no tensor \"something\" among 2");
 }
 
 static rill_bundle *make_bundle(rill_context *ctx)
@@ -105,8 +106,8 @@ static void test_round_trip_in_every_form(void **state)
         rill_bundle *b = make_bundle(NULL), *back;
         size_t size;
         char *data = written(b, from[i], &size);
-        assert_int_equal(
-            read_bundle(rill_context_of(NULL), data, size, NULL, &back, NULL), RILL_OK);
+        assert_int_equal(read_bundle(rill_context_of(NULL), data, size, NULL, &back, NULL),
+                         RILL_OK);
         expect_both(back);
         rill_bundle_destroy(back);
         rill_bundle_destroy(b);
@@ -204,8 +205,8 @@ static void test_refuses(void **state)
                  "zip entry \"w.npz\": expected NAME.npy");
     /* both entries begin at the same place */
     memcpy(bad, NPZ, sizeof bad);
-    size_t second = central + 4 + find_bytes(bad + central + 4, sizeof bad - central - 4,
-                                             "PK\x01\x02", 4);
+    size_t second =
+        central + 4 + find_bytes(bad + central + 4, sizeof bad - central - 4, "PK\x01\x02", 4);
     memset(bad + second + 42, 0, 4);
     expect_error(read_and_drop(NULL, bad, sizeof bad, &err), RILL_ERR_INVALID, &err,
                  "zip entries \"w.npy\" and \"layer/b.npy\" overlap");
