@@ -5,6 +5,8 @@ Plain NumPy in float64, written from the formulas of Keras 2.1's optimizers.py a
 from rill's code; where PyTorch has the same rule, the result is compared with it before it is
 written. Run by hand: ./optimizer_reference.py > optimizer_expected.h
 """
+import textwrap
+
 import numpy as np
 import torch
 
@@ -157,10 +159,14 @@ def main():
             fields += [f'.schedule = RILL_SCHEDULE_{c["schedule"].upper()}',
                        f'.schedule_every = {c["every"]}', f'.schedule_factor = {c.get("factor", 0.1)}',
                        f'.schedule_final = {c.get("final", 0.0)}']
-        print(f'    {{"{c["name"]}", {{{", ".join(fields)}}}, {{')
+        print(f'    {{"{c["name"]}",')
+        print(textwrap.fill("{" + ", ".join(fields) + "},", 96, initial_indent="     ",
+                            subsequent_indent="      "))
+        print("     {")
         for r in run(c):
-            print("        {" + ", ".join("%.17g" % v for v in r) + "},")
-        print("    }},")
+            print("      {" + ",\n       ".join(", ".join("%.17g" % v for v in part)
+                                             for part in (r[:3], r[3:])) + "},")
+        print("     }},")
     print("};")
     print("/* clang-format on */")
 
