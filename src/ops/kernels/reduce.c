@@ -1,0 +1,128 @@
+/* Inner loops of sums, maxima and minima.
+ *
+ * A line is combined in lanes: element i goes to lane i mod L, lanes are combined by halving. L is
+ * the same at every instruction-set level and depends on the length alone, so all levels give the
+ * same bits. A maximum or minimum keeps its first operand unless the second is strictly better or
+ * NaN, so a NaN once met stays. Integer sums wrap: they are done unsigned. */
+#include "ops/kernels/reduce.h"
+
+#include <math.h>
+
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64
+#elif defined(__AVX2__)
+#define VECTOR_BYTES 32
+#else
+#define VECTOR_BYTES 16
+#endif
+#define WIDE_BYTES 256  /* all lanes of a long line */
+#define NARROW_BYTES 64 /* and of a short one: 16 lanes of f32 */
+
+/* Operators on scalars and, lane by lane, on vectors: KEEP is true where b replaces a. */
+#define SCALAR_SUM(a, b) ((a) + (b))
+#define SCALAR_MAX(a, b) ((b) > (a) || (b) != (b) ? (b) : (a))
+#define SCALAR_MIN(a, b) ((b) < (a) || (b) != (b) ? (b) : (a))
+#define BLEND(V, better, a, b) \
+    ((V)(((better) & (__typeof__(better))(b)) | (~(better) & (__typeof__(better))(a))))
+#define VECTOR_SUM(V, a, b) ((a) + (b))
+#define VECTOR_MAX(V, a, b) BLEND(V, ((b) > (a)) | ((b) != (b)), a, b)
+#define VECTOR_MIN(V, a, b) BLEND(V, ((b) < (a)) | ((b) != (b)), a, b)
+
+#define REDUCE(T, OP, EMPTY, name)                                                               \
+    typedef T vec_##name                                                                         \
+        __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(T)), may_alias));               \
+    /* All of x, in `bytes` / sizeof(T) lanes. */                                                \
+    static inline __attribute__((always_inline))                                                 \
+    T lanes_##name(const T *x, int64_t n, const int bytes)                                       \
+    {                                                                                            \
+        const int n_vec = bytes / VECTOR_BYTES, width = VECTOR_BYTES / (int)sizeof(T);           \
+        const int lanes = bytes / (int)sizeof(T);                                                \
+        vec_##name acc[WIDE_BYTES / VECTOR_BYTES];                                               \
+        T lane[WIDE_BYTES / sizeof(T)];                                                          \
+        for (int j = 0; j < (int)RILL_LEN(lane); j++) lane[j] = EMPTY;                           \
+        for (int v = 0; v < n_vec; v++) acc[v] = *(const vec_##name *)(lane + v * width);        \
+        int64_t i = 0;                                                                           \
+        for (; i + lanes <= n; i += lanes) {                                                     \
+            for (int v = 0; v < n_vec; v++) {                                                    \
+                vec_##name b = *(const vec_##name *)(x + i + v * width);                         \
+                acc[v] = VECTOR_##OP(vec_##name, acc[v], b);                                     \
+            }                                                                                    \
+        }                                                                                        \
+        for (int v = 0; v < n_vec; v++) *(vec_##name *)(lane + v * width) = acc[v];              \
+        const int rest = (int)(n - i);                                                           \
+        for (int j = 0; j < lanes && j < rest; j++) lane[j] = (T)SCALAR_##OP(lane[j], x[i + j]); \
+        for (int half = lanes / 2; half > 0; half /= 2) {                                        \
+            for (int j = 0; j < half; j++) lane[j] = (T)SCALAR_##OP(lane[j], lane[j + half]);    \
+        }                                                                                        \
+        return lane[0];                                                                          \
+    }                                                                                            \
+    static void line_##name(void *out, const void *x, int64_t n)                                 \
+    {                                                                                            \
+        *(T *)out = n < 4 * WIDE_BYTES / (int64_t)sizeof(T) ? lanes_##name(x, n, NARROW_BYTES)   \
+                                                            : lanes_##name(x, n, WIDE_BYTES);    \
+    }                                                                                            \
+    static void merge_##name(void *a, const void *b, int64_t n)                                  \
+    {                                                                                            \
+        T *restrict p = a;                                                                       \
+        const T *restrict q = b;                                                                 \
+        for (int64_t i = 0; i < n; i++) p[i] = (T)SCALAR_##OP(p[i], q[i]);                       \
+    }                                                                                            \
+    static void rows_##name(void *out, const void *const *rows, int n_rows, int64_t n)           \
+    {                                                                                            \
+        T *restrict y = out;                                                                     \
+        if (n_rows < RILL_REDUCE_ROWS) {                                                         \
+            memcpy(y, rows[0], (size_t)n * sizeof(T));                                           \
+            for (int r = 1; r < n_rows; r++) merge_##name(y, rows[r], n);                        \
+            return;                                                                              \
+        }                                                                                        \
+        const T *r0 = rows[0], *r1 = rows[1], *r2 = rows[2], *r3 = rows[3];                      \
+        const T *r4 = rows[4], *r5 = rows[5], *r6 = rows[6], *r7 = rows[7];                      \
+        for (int64_t i = 0; i < n; i++) {                                                        \
+            T a = (T)SCALAR_##OP(r0[i], r1[i]), b = (T)SCALAR_##OP(r2[i], r3[i]);                \
+            T c = (T)SCALAR_##OP(r4[i], r5[i]), d = (T)SCALAR_##OP(r6[i], r7[i]);                \
+            a = (T)SCALAR_##OP(a, b);                                                            \
+            c = (T)SCALAR_##OP(c, d);                                                            \
+            y[i] = (T)SCALAR_##OP(a, c);                                                         \
+        }                                                                                        \
+    }
+
+REDUCE(float, SUM, 0, sum_f32)
+REDUCE(double, SUM, 0, sum_f64)
+REDUCE(uint32_t, SUM, 0, sum_u32)
+REDUCE(uint64_t, SUM, 0, sum_u64)
+REDUCE(uint8_t, SUM, 0, sum_u8)
+REDUCE(float, MAX, -INFINITY, max_f32)
+REDUCE(double, MAX, -INFINITY, max_f64)
+REDUCE(int32_t, MAX, INT32_MIN, max_i32)
+REDUCE(int64_t, MAX, INT64_MIN, max_i64)
+REDUCE(uint8_t, MAX, 0, max_u8)
+REDUCE(float, MIN, INFINITY, min_f32)
+REDUCE(double, MIN, INFINITY, min_f64)
+REDUCE(int32_t, MIN, INT32_MAX, min_i32)
+REDUCE(int64_t, MIN, INT64_MAX, min_i64)
+REDUCE(uint8_t, MIN, UINT8_MAX, min_u8)
+
+#define LOOPS(name)                            \
+    {                                          \
+        line_##name, rows_##name, merge_##name \
+    }
+const rill_reduce_kernels RILL_LEVELED(rill_reduce) = {
+    .by =
+        {
+            [RILL_REDUCE_SUM] = {[RILL_F32] = LOOPS(sum_f32),
+                                 [RILL_F64] = LOOPS(sum_f64),
+                                 [RILL_I32] = LOOPS(sum_u32),
+                                 [RILL_I64] = LOOPS(sum_u64),
+                                 [RILL_U8] = LOOPS(sum_u8)},
+            [RILL_REDUCE_MAX] = {[RILL_F32] = LOOPS(max_f32),
+                                 [RILL_F64] = LOOPS(max_f64),
+                                 [RILL_I32] = LOOPS(max_i32),
+                                 [RILL_I64] = LOOPS(max_i64),
+                                 [RILL_U8] = LOOPS(max_u8)},
+            [RILL_REDUCE_MIN] = {[RILL_F32] = LOOPS(min_f32),
+                                 [RILL_F64] = LOOPS(min_f64),
+                                 [RILL_I32] = LOOPS(min_i32),
+                                 [RILL_I64] = LOOPS(min_i64),
+                                 [RILL_U8] = LOOPS(min_u8)},
+        },
+};
