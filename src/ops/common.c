@@ -1,5 +1,5 @@
-/* What the infer functions of all families share: broadcasting, axes, and the messages of failed
- * inference.
+/* What the ops of all families share: broadcasting, axes, and the messages of failed inference and
+ * failed units.
  *
  * A dimension is a size, a symbol or unknown. A symbol equals only itself and is never taken for 1;
  * an unknown dimension agrees with anything, because inference runs again on static shapes once
@@ -158,4 +158,21 @@ uint32_t rill_axes_mask(const rill_attr *axes, int32_t rank)
         mask |= 1u << (axis < 0 ? axis + rank : axis);
     }
     return mask;
+}
+
+rill_attr rill_axes_attr(const int64_t *axes, size_t n)
+{
+    if (n == SIZE_MAX) return (rill_attr){.type = RILL_ATTR_ABSENT};
+    return rill_attr_ints(axes, (uint32_t)n);
+}
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+rill_status rill_task_fail(const rill_task *task, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    rill_status status = rill_fail_v(task->err, RILL_ERR_INVALID, fmt, ap);
+    va_end(ap);
+    return status;
 }

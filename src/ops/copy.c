@@ -8,6 +8,10 @@
 
 #include "ops/kernels/copy.h"
 
+#include <assert.h>
+
+static_assert(sizeof(rill_copy) <= sizeof(((rill_call *)0)->plan), "fits a plan");
+
 enum {
     GRAIN = 32768, /* elements of a unit */
     STRIP = 64,    /* rows of the destination that one tile covers */
@@ -190,6 +194,77 @@ void rill_copy_run(const rill_copy *c, const void *src, void *dst, int64_t unit)
             walk_on(&w, c, t.tiled);
         }
     }
+}
+
+void rill_copy_plain(const rill_copy *c, const void *src, void *dst)
+{
+    int64_t count = 1;
+    for (int32_t k = 0; k < c->rank; k++) count *= c->dims[k];
+    for (int64_t i = 0; i < count; i++) {
+        int64_t s = c->src_offset, d = c->dst_offset, rest = i;
+        for (int32_t k = c->rank - 1; k >= 0; k--) {
+            s += rest % c->dims[k] * c->src[k];
+            d += rest % c->dims[k] * c->dst[k];
+            rest /= c->dims[k];
+        }
+        memcpy((char *)dst + d * c->size, (const char *)src + s * c->size, (size_t)c->size);
+    }
+}
+
+/* ---- ops that are one copy ------------------------------------------------------------------- */
+
+rill_status rill_copy_prepare(rill_call *call, rill_copy *c)
+{
+    call->units[0] = rill_copy_plan(c);
+    memcpy(call->plan.bytes, c, sizeof *c);
+    return RILL_OK;
+}
+
+rill_status rill_copy_prepare_filled(rill_call *call, rill_copy *c)
+{
+    call->n_phases = 2;
+    call->units[0] = rill_fill_units(rill_shape_count(&call->out[0].shape));
+    call->units[1] = rill_copy_plan(c);
+    memcpy(call->plan.bytes, c, sizeof *c);
+    return RILL_OK;
+}
+
+rill_status rill_copy_task(const rill_task *task)
+{
+    const rill_copy *c = (const rill_copy *)(const void *)task->call->plan.bytes;
+    rill_copy_run(c, task->in[0], task->out[0], task->unit);
+    return RILL_OK;
+}
+
+rill_status rill_copy_task_filled(const rill_task *task, double value)
+{
+    const rill_type *y = &task->call->out[0];
+    if (task->phase == 1) return rill_copy_task(task);
+    rill_fill_run(y->dtype, value, task->out[0], rill_shape_count(&y->shape), task->unit);
+    return RILL_OK;
+}
+
+void rill_copy_task_plain(const rill_task *task, const rill_copy *c)
+{
+    rill_copy_plain(c, task->in[0], task->out[0]);
+}
+
+void rill_copy_task_plain_filled(const rill_task *task, const rill_copy *c, double value)
+{
+    const rill_type *y = &task->call->out[0];
+    int64_t count = rill_shape_count(&y->shape);
+    for (int64_t unit = 0; unit < rill_fill_units(count); unit++) {
+        rill_fill_run(y->dtype, value, task->out[0], count, unit);
+    }
+    rill_copy_plain(c, task->in[0], task->out[0]);
+}
+
+void rill_cost_copy(const rill_call *call, double *flops, double *bytes)
+{
+    double n = (double)rill_shape_count(&call->in[0].shape);
+    double m = (double)rill_shape_count(&call->out[0].shape);
+    *flops = 0;
+    *bytes = (n + m) * (double)rill_dtype_size(call->out[0].dtype);
 }
 
 /* ---- filling --------------------------------------------------------------------------------- */

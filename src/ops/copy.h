@@ -24,6 +24,67 @@ void rill_copy_out_of(rill_copy *c, rill_dtype dtype, const rill_shape *shape);
 int64_t rill_copy_plan(rill_copy *c);
 void rill_copy_run(const rill_copy *c, const void *src, void *dst, int64_t unit);
 
+/* The same by the definition, of a copy that was not planned. */
+void rill_copy_plain(const rill_copy *c, const void *src, void *dst);
+
+/* Most ops of the family are one copy of input 0 into output 0, in some over a filled output. The
+ * op says which copy; these macros make its kernels of that. */
+rill_status rill_copy_prepare(rill_call *call, rill_copy *c);
+rill_status rill_copy_prepare_filled(rill_call *call, rill_copy *c);
+rill_status rill_copy_task(const rill_task *task);
+/* `value` fills what the copy leaves. */
+rill_status rill_copy_task_filled(const rill_task *task, double value);
+void rill_copy_task_plain(const rill_task *task, const rill_copy *c);
+void rill_copy_task_plain_filled(const rill_task *task, const rill_copy *c, double value);
+
+#define RILL_COPY_KERNELS(name, describe)                               \
+    static rill_status prepare_##name(rill_call *call, rill_error *err) \
+    {                                                                   \
+        rill_copy c;                                                    \
+        (void)err;                                                      \
+        describe(call, &c);                                             \
+        return rill_copy_prepare(call, &c);                             \
+    }                                                                   \
+    static rill_status plain_##name(const rill_task *task)              \
+    {                                                                   \
+        rill_copy c;                                                    \
+        describe(task->call, &c);                                       \
+        rill_copy_task_plain(task, &c);                                 \
+        return RILL_OK;                                                 \
+    }                                                                   \
+    static const rill_kernel name##_kernels[] = {                       \
+        {"strided", NULL, prepare_##name, rill_copy_task},              \
+        {"reference", NULL, NULL, plain_##name},                        \
+    };
+
+/* value(call) is what fills. */
+#define RILL_COPY_FILLED_KERNELS(name, describe, value)                 \
+    static rill_status prepare_##name(rill_call *call, rill_error *err) \
+    {                                                                   \
+        rill_copy c;                                                    \
+        (void)err;                                                      \
+        describe(call, &c);                                             \
+        return rill_copy_prepare_filled(call, &c);                      \
+    }                                                                   \
+    static rill_status run_##name(const rill_task *task)                \
+    {                                                                   \
+        return rill_copy_task_filled(task, value(task->call));          \
+    }                                                                   \
+    static rill_status plain_##name(const rill_task *task)              \
+    {                                                                   \
+        rill_copy c;                                                    \
+        describe(task->call, &c);                                       \
+        rill_copy_task_plain_filled(task, &c, value(task->call));       \
+        return RILL_OK;                                                 \
+    }                                                                   \
+    static const rill_kernel name##_kernels[] = {                       \
+        {"strided", NULL, prepare_##name, run_##name},                  \
+        {"reference", NULL, NULL, plain_##name},                        \
+    };
+
+/* No arithmetic; input 0 and output 0 are moved once. */
+void rill_cost_copy(const rill_call *call, double *flops, double *bytes);
+
 /* Row-major strides of a static shape, in elements. */
 void rill_row_major(const rill_shape *shape, int64_t strides[RILL_MAX_RANK]);
 

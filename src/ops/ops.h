@@ -62,6 +62,9 @@ const char *rill_infer_shape_text(const rill_infer *c, const rill_shape *shape, 
                                   size_t size);
 const char *rill_infer_dim_text(const rill_infer *c, rill_dim dim, char *buf, size_t size);
 
+/* The attribute that a builder's (axes, n) means: SIZE_MAX is absent, all axes. */
+rill_attr rill_axes_attr(const int64_t *axes, size_t n);
+
 /* Row-major strides in elements; a broadcast dimension (size 1 in `shape`, aligned to the right of
  * `out`) gets 0. */
 void rill_broadcast_strides(const rill_shape *shape, const rill_shape *out,

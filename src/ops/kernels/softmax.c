@@ -1,0 +1,105 @@
+/* Softmax of rows, 16 elements at a time: element i goes to lane i mod 16, lanes are combined by
+ * halving. A row's end is padded with -inf, whose exponential is 0. Where the maximum is infinite
+ * or NaN, so that x - max is NaN, the whole row becomes NaN. Columns are summed in their order. */
+#include "ops/kernels/softmax.h"
+#include "ops/kernels/vector_math.h"
+
+enum { LANES = 16 };
+
+#define SOFTMAX(T, EXP, LOG, name)                                                             \
+    static inline T max_##name(const T *x, int64_t n)                                          \
+    {                                                                                          \
+        T m[LANES];                                                                            \
+        for (int j = 0; j < LANES; j++) m[j] = -INFINITY;                                      \
+        int64_t i = 0;                                                                         \
+        for (; i + LANES <= n; i += LANES) {                                                   \
+            for (int j = 0; j < LANES; j++) m[j] = x[i + j] > m[j] ? x[i + j] : m[j];          \
+        }                                                                                      \
+        for (; i < n; i++) m[i % LANES] = x[i] > m[i % LANES] ? x[i] : m[i % LANES];           \
+        for (int half = LANES / 2; half > 0; half /= 2) {                                      \
+            for (int j = 0; j < half; j++) m[j] = m[j + half] > m[j] ? m[j + half] : m[j];     \
+        }                                                                                      \
+        return m[0];                                                                           \
+    }                                                                                          \
+    static inline void block_##name(T e[LANES], T s[LANES], const T *x, T m)                   \
+    {                                                                                          \
+        for (int j = 0; j < LANES; j++) {                                                      \
+            e[j] = EXP(x[j] - m);                                                              \
+            s[j] += e[j];                                                                      \
+        }                                                                                      \
+    }                                                                                          \
+    /* Sum of exp(x - m); the terms go to y unless that is NULL. */                            \
+    static inline T sum_##name(T *y, const T *x, int64_t n, T m)                               \
+    {                                                                                          \
+        T s[LANES] = {0}, e[LANES], tail[LANES];                                               \
+        int64_t i = 0;                                                                         \
+        for (; i + LANES <= n; i += LANES) {                                                   \
+            block_##name(e, s, x + i, m);                                                      \
+            if (y) memcpy(y + i, e, sizeof e);                                                 \
+        }                                                                                      \
+        if (i < n) {                                                                           \
+            const size_t rest = (size_t)(n - i) * sizeof(T);                                   \
+            for (int j = 0; j < LANES; j++) tail[j] = -INFINITY;                               \
+            memcpy(tail, x + i, rest);                                                         \
+            block_##name(e, s, tail, m);                                                       \
+            if (y) memcpy(y + i, e, rest);                                                     \
+        }                                                                                      \
+        for (int half = LANES / 2; half > 0; half /= 2) {                                      \
+            for (int j = 0; j < half; j++) s[j] += s[j + half];                                \
+        }                                                                                      \
+        return s[0];                                                                           \
+    }                                                                                          \
+    static void rows_##name(void *out, const void *in, int64_t rows, int64_t n, bool take_log) \
+    {                                                                                          \
+        for (int64_t r = 0; r < rows; r++) {                                                   \
+            T *y = (T *)out + r * n;                                                           \
+            const T *x = (const T *)in + r * n;                                                \
+            const T m = max_##name(x, n), s = sum_##name(take_log ? NULL : y, x, n, m);        \
+            const T l = take_log ? LOG(s) : 0;                                                 \
+            if (take_log) {                                                                    \
+                RILL_INDEPENDENT                                                               \
+                for (int64_t i = 0; i < n; i++) y[i] = (x[i] - m) - l;                         \
+            } else {                                                                           \
+                for (int64_t i = 0; i < n; i++) y[i] /= s;                                     \
+            }                                                                                  \
+        }                                                                                      \
+    }                                                                                          \
+    static void columns_##name(void *out, const void *in, int64_t n, int64_t stride,           \
+                               int64_t width, bool take_log)                                   \
+    {                                                                                          \
+        T m[RILL_SOFTMAX_COLUMNS], s[RILL_SOFTMAX_COLUMNS];                                    \
+        T *y = out;                                                                            \
+        const T *x = in;                                                                       \
+        for (int64_t c = 0; c < width; c++) {                                                  \
+            m[c] = -INFINITY;                                                                  \
+            s[c] = 0;                                                                          \
+        }                                                                                      \
+        for (int64_t i = 0; i < n; i++) {                                                      \
+            for (int64_t c = 0; c < width; c++) {                                              \
+                m[c] = x[i * stride + c] > m[c] ? x[i * stride + c] : m[c];                    \
+            }                                                                                  \
+        }                                                                                      \
+        for (int64_t i = 0; i < n; i++) {                                                      \
+            for (int64_t c = 0; c < width; c++) s[c] += EXP(x[i * stride + c] - m[c]);         \
+        }                                                                                      \
+        for (int64_t c = 0; take_log && c < width; c++) s[c] = LOG(s[c]);                      \
+        for (int64_t i = 0; i < n; i++) {                                                      \
+            T *to = y + i * stride;                                                            \
+            const T *from = x + i * stride;                                                    \
+            if (take_log) {                                                                    \
+                RILL_INDEPENDENT                                                               \
+                for (int64_t c = 0; c < width; c++) to[c] = (from[c] - m[c]) - s[c];           \
+            } else {                                                                           \
+                RILL_INDEPENDENT                                                               \
+                for (int64_t c = 0; c < width; c++) to[c] = EXP(from[c] - m[c]) / s[c];        \
+            }                                                                                  \
+        }                                                                                      \
+    }
+
+SOFTMAX(float, vector_exp, vector_log, f32)
+SOFTMAX(double, exp, log, f64)
+
+const rill_softmax_kernels RILL_LEVELED(rill_softmax_loops) = {
+    .f32 = {rows_f32, columns_f32},
+    .f64 = {rows_f64, columns_f64},
+};
