@@ -185,7 +185,7 @@ static rill_status infer_part(const rill_infer *c)
     rill_shape y = c->in[0].shape;
     int64_t index = c->attrs[INDEX].u.i;
     int32_t axis = 0;
-    rill_dim total, merged;
+    rill_dim total = 0, merged;
     RILL_TRY(rill_infer_axis(c, c->attrs[AXIS].u.i, y.rank, &axis));
     if (index < 0 || index >= (int64_t)c->n_in - 1) {
         return rill_infer_fail(c, "index: expected 0..%" PRId64 ", got %" PRId64,

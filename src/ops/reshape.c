@@ -21,23 +21,20 @@ typedef struct elements {
     rill_dim symbols[RILL_MAX_RANK];
 } elements;
 
-/* Counts the dims from first up to end; -1 counts as unknown. */
-static rill_status count_elements(const rill_infer *c, const rill_shape *s, int32_t first,
-                                  int32_t end, elements *out)
+/* Counts the dims from first up to end. An overflow counts as unknown: such a type is refused
+ * elsewhere. */
+static elements count_elements(const rill_shape *s, int32_t first, int32_t end)
 {
     elements e = {.factor = 1};
     for (int32_t i = first; i < end; i++) {
         rill_dim d = s->dims[i];
-        if (d == RILL_DIM_UNKNOWN) {
-            e.unknown = true;
-        } else if (rill_dim_is_symbol(d)) {
+        if (rill_dim_is_symbol(d)) {
             e.symbols[e.n_symbols++] = d;
-        } else if (__builtin_mul_overflow(e.factor, d, &e.factor)) {
-            return rill_infer_fail(c, "the shape has too many elements");
+        } else if (d == RILL_DIM_UNKNOWN || __builtin_mul_overflow(e.factor, d, &e.factor)) {
+            e.unknown = true;
         }
     }
-    *out = e;
-    return RILL_OK;
+    return e;
 }
 
 /* Takes the symbols of b out of a; false if one of them is not in a. */
@@ -118,10 +115,8 @@ static rill_status infer_reshape(const rill_infer *c)
         rest = i;
         y.dims[i] = 1;
     }
-    elements from, to;
     const rill_shape *x = &c->in[0].shape;
-    RILL_TRY(count_elements(c, x, 0, x->rank, &from));
-    RILL_TRY(count_elements(c, &y, 0, y.rank, &to));
+    elements from = count_elements(x, 0, x->rank), to = count_elements(&y, 0, y.rank);
     if (rest < 0) {
         if (!may_be_equal(from, &to)) return fail_count(c, x, &y);
     } else if (!divide(from, &to, &y.dims[rest])) {
@@ -186,10 +181,8 @@ static const rill_port like_in[] = {
 
 static rill_status infer_reshape_like(const rill_infer *c)
 {
-    elements from, to;
     const rill_shape *x = &c->in[0].shape, *like = &c->in[1].shape;
-    RILL_TRY(count_elements(c, x, 0, x->rank, &from));
-    RILL_TRY(count_elements(c, like, 0, like->rank, &to));
+    elements from = count_elements(x, 0, x->rank), to = count_elements(like, 0, like->rank);
     if (!may_be_equal(from, &to)) return fail_count(c, x, like);
     c->out[0].shape = *like;
     return RILL_OK;
@@ -240,9 +233,8 @@ static rill_status infer_flatten(const rill_infer *c)
                                (int)x->rank, (int)x->rank, axis);
     }
     if (axis < 0) axis += x->rank;
-    elements rows, columns;
-    RILL_TRY(count_elements(c, x, 0, (int32_t)axis, &rows));
-    RILL_TRY(count_elements(c, x, (int32_t)axis, x->rank, &columns));
+    elements rows = count_elements(x, 0, (int32_t)axis);
+    elements columns = count_elements(x, (int32_t)axis, x->rank);
     c->out[0].shape = RILL_SHAPE(dim_of(&rows), dim_of(&columns));
     return RILL_OK;
 }
