@@ -16,11 +16,13 @@
 
 enum {
     MAX_CLOCK_BYTES = 32 << 20,
-    MAX_REDUCED = 32,  /* readers up to which the ones that precede others are dropped */
-    EDGE_WINDOW = 128, /* steps: far enough apart that an edge hardly ever makes anyone wait */
+    MAX_REDUCED = 32, /* readers up to which the ones that precede others are dropped */
     PAGE = 4096
 };
-/* Edges are taken if they save this share of an arena of at least this size. */
+/* Edges between steps so far apart hardly ever make anyone wait, as the scheduler starts steps
+ * about in their order. Shorter ones, and any at all, must save this share of an arena of at least
+ * this size. */
+static const uint32_t EDGE_WINDOWS[] = {64, 16, 8};
 static const double EDGE_SAVING = 0.2;
 static const size_t EDGE_ARENA = (size_t)1 << 20;
 
@@ -225,22 +227,16 @@ static void adopt(const rill_plan_work *w, rill_placement *p, const char *method
     for (uint32_t b = 0; b < w->n_blocks; b++) plan->offset[w->blocks[b].first] = p->offset[b];
 }
 
-/* Whether the arena that the scan with edges found is worth them. */
-static bool worth_edges(const rill_placement *p, const rill_plan *plan)
-{
-    return plan->arena_bytes >= EDGE_ARENA &&
-           (double)p->arena <= (1 - EDGE_SAVING) * (double)plan->arena_bytes;
-}
-
-static rill_status place_by_scan(const rill_plan_work *w, uint32_t window, bool must,
-                                 rill_plan *plan, rill_error *err)
+/* Places by scan; adopts the result if it is better: with edges it must be much better. */
+static rill_status place_by_scan(const rill_plan_work *w, uint32_t window, rill_plan *plan,
+                                 rill_error *err)
 {
     rill_placement p;
-    rill_status status =
+    const rill_status status =
         placement_init(&p, w) ? rill_plan_scan(w, window, &p, err) : rill_nomem(err, "memory plan");
-    if (status == RILL_OK &&
-        (must || (p.n_edges ? worth_edges(&p, plan) : p.arena < plan->arena_bytes)))
-        adopt(w, &p, "scan", plan);
+    const bool dear = p.n_edges > 0 && plan->method;
+    const double limit = (dear ? 1 - EDGE_SAVING : 1) * (double)plan->arena_bytes;
+    if (status == RILL_OK && (!plan->method || (double)p.arena < limit)) adopt(w, &p, "scan", plan);
     placement_free(&p, w);
     return status;
 }
@@ -249,15 +245,20 @@ static rill_status place(const rill_plan_work *w, rill_plan *plan, rill_error *e
 {
     rill_placement p;
     bool done = false;
-    rill_status status = placement_init(&p, w) ? rill_plan_greedy(w, &p, &done, err)
-                                               : rill_nomem(err, "memory plan");
+    const rill_status status = placement_init(&p, w) ? rill_plan_greedy(w, &p, &done, err)
+                                                     : rill_nomem(err, "memory plan");
     if (status == RILL_OK && done) adopt(w, &p, "greedy", plan);
     placement_free(&p, w);
     RILL_TRY(status);
-    if (!done) return place_by_scan(w, EDGE_WINDOW, true, plan, err);
-    if (plan->arena_bytes == plan->lower_bound) return RILL_OK;
-    RILL_TRY(place_by_scan(w, UINT32_MAX, false, plan, err));
-    return place_by_scan(w, EDGE_WINDOW, false, plan, err);
+    if (done && plan->arena_bytes > plan->lower_bound)
+        RILL_TRY(place_by_scan(w, UINT32_MAX, plan, err));
+    for (size_t i = 0; i < RILL_LEN(EDGE_WINDOWS); i++) {
+        const double worth = (1 - EDGE_SAVING) * (double)plan->arena_bytes;
+        if (plan->method && (plan->arena_bytes < EDGE_ARENA || (double)plan->lower_bound > worth))
+            break;
+        RILL_TRY(place_by_scan(w, EDGE_WINDOWS[i], plan, err));
+    }
+    return RILL_OK;
 }
 
 /* Buffers in place of others lie where those lie. A writer has a higher number than the writer of
@@ -299,7 +300,7 @@ static rill_status make(rill_plan_work *w, rill_plan *plan, rill_error *err)
 rill_status rill_plan_make(rill_context *ctx, const rill_plan_spec *spec, rill_plan *plan,
                            rill_error *err)
 {
-    *plan = (rill_plan){.ctx = ctx, .n_buffers = spec->n_buffers, .method = "greedy"};
+    *plan = (rill_plan){.ctx = ctx, .n_buffers = spec->n_buffers};
     RILL_TRY(check_spec(spec, plan, err));
     plan->offset = rill_alloc_zero(ctx, spec->n_buffers, sizeof *plan->offset);
     plan->in_place = rill_alloc_zero(ctx, spec->n_buffers, sizeof *plan->in_place);

@@ -4,16 +4,19 @@
  * its last end, and remembers the block: who takes the range must come after it by dependencies, or
  * by an edge from its ends, which the scan may add where that block is at least `window` steps
  * back. A range whose block precedes everything that is still to come belongs to nobody and joins
- * its neighbours. Work is bounded by MAX_RANGES a block; free ranges beyond that are given up.
+ * its neighbours. To get there, the scan makes steps that almost everything later follows (a main
+ * chain) wait for the blocks that long ended beside it. Work is bounded by MAX_RANGES a block; free
+ * ranges beyond that are given up.
  */
 #include "exec/plan_impl.h"
 
-enum { MAX_RANGES = 4096, MAX_JOINED = 8 };
+enum { MAX_RANGES = 1024, MAX_JOINED = 8 };
 #define NOBODY UINT32_MAX
 
 typedef struct range {
     size_t begin, size;
-    uint32_t owner; /* the last block that lay there, or NOBODY */
+    uint32_t owner;   /* the last block that lay there, or NOBODY */
+    uint32_t horizon; /* every later step follows the owner, edges included */
 } range;
 
 typedef struct scan {
@@ -60,7 +63,45 @@ static bool release(scan *s, uint32_t step, const rill_placement *out)
             else
                 hi = mid;
         }
-        if (!insert_range(s, lo, (range){out->offset[b], s->w->blocks[b].size, b})) return false;
+        const rill_plan_block *block = &s->w->blocks[b];
+        const range r = {out->offset[b], block->size, b, block->horizon};
+        if (!insert_range(s, lo, r)) return false;
+    }
+    return true;
+}
+
+/* Makes `step` wait for the ends of the block. */
+static bool add_edges(const scan *s, const rill_plan_block *owner, uint32_t step,
+                      rill_placement *out)
+{
+    for (uint32_t k = 0; k < owner->n_ends; k++) {
+        const uint32_t end = s->w->ends[owner->ends_at + k];
+        if (rill_order_precedes(&s->w->order, end, step)) continue;
+        bool known = false;
+        for (size_t e = out->n_edges; e-- > 0 && out->edges[e].to == step && !known;)
+            known = out->edges[e].from == end;
+        if (known) continue;
+        if (!rill_grow(out->ctx, &out->edges, &out->cap_edges, out->n_edges + 1,
+                       sizeof *out->edges))
+            return false;
+        out->edges[out->n_edges++] = (rill_plan_edge){end, step};
+    }
+    return true;
+}
+
+/* Makes a step of the main chain wait for owners that ended long ago: one edge each, and all that
+ * follows that step may use their ranges. */
+static bool anchor(scan *s, uint32_t step, rill_placement *out)
+{
+    const uint32_t horizon = s->w->order.horizon[step];
+    if (s->window == UINT32_MAX || horizon - step > s->window) return true;
+    for (size_t i = 0; i < s->n_ranges; i++) {
+        range *r = &s->ranges[i];
+        if (r->owner == NOBODY || r->horizon <= horizon) continue;
+        const rill_plan_block *owner = &s->w->blocks[r->owner];
+        if (step < owner->end + s->window) continue;
+        if (!add_edges(s, owner, step, out)) return false;
+        r->horizon = horizon;
     }
     return true;
 }
@@ -71,7 +112,7 @@ static void join(scan *s, uint32_t step)
     size_t kept = 0;
     for (size_t i = 0; i < s->n_ranges; i++) {
         range r = s->ranges[i];
-        if (r.owner != NOBODY && s->w->blocks[r.owner].horizon < step) r.owner = NOBODY;
+        if (r.horizon < step) r.owner = NOBODY;
         range *before = kept ? &s->ranges[kept - 1] : NULL;
         if (before && before->owner == NOBODY && r.owner == NOBODY &&
             before->begin + before->size == r.begin)
@@ -92,6 +133,12 @@ static bool may_take(const scan *s, const range *r, const rill_plan_block *block
     return block->begin > owner->end && block->begin - owner->end >= s->window;
 }
 
+/* Whether the next free range begins where this one ends. */
+static bool adjacent(const scan *s, size_t i)
+{
+    return i + 1 < s->n_ranges && s->ranges[i].begin + s->ranges[i].size == s->ranges[i + 1].begin;
+}
+
 /* The best of all runs of free ranges: without edges, then with the least waste, then the lowest.
  */
 static fit best_fit(const scan *s, const rill_plan_block *block)
@@ -100,9 +147,10 @@ static fit best_fit(const scan *s, const rill_plan_block *block)
     for (size_t i = 0; i < s->n_ranges; i++) {
         size_t total = 0;
         bool edges = false;
+        if (s->ranges[i].size < block->size && !adjacent(s, i)) continue;
         for (size_t j = i; j < s->n_ranges && j < i + MAX_JOINED; j++) {
             const range *r = &s->ranges[j];
-            if (j > i && s->ranges[j - 1].begin + s->ranges[j - 1].size != r->begin) break;
+            if (j > i && !adjacent(s, j - 1)) break;
             if (!may_take(s, r, block, &edges)) break;
             total += r->size;
             if (total < block->size) continue;
@@ -116,24 +164,6 @@ static fit best_fit(const scan *s, const rill_plan_block *block)
     return best;
 }
 
-static bool add_edges(const scan *s, const rill_plan_block *owner, uint32_t step,
-                      rill_placement *out)
-{
-    for (uint32_t k = 0; k < owner->n_ends; k++) {
-        const uint32_t end = s->w->ends[owner->ends_at + k];
-        if (rill_order_precedes(&s->w->order, end, step)) continue;
-        bool known = false;
-        for (size_t e = out->n_edges; e-- > 0 && out->edges[e].to == step && !known;)
-            known = out->edges[e].from == end;
-        if (known) continue;
-        if (!rill_grow(out->ctx, &out->edges, &out->cap_edges, out->n_edges + 1,
-                       sizeof *out->edges))
-            return false;
-        out->edges[out->n_edges++] = (rill_plan_edge){end, step};
-    }
-    return true;
-}
-
 /* Takes `size` bytes of n ranges from `first` on; what is left of the last one stays free. */
 static bool take(scan *s, fit f, const rill_plan_block *block, rill_placement *out)
 {
@@ -143,7 +173,7 @@ static bool take(scan *s, fit f, const rill_plan_block *block, rill_placement *o
         if (r.owner != NOBODY && !add_edges(s, &s->w->blocks[r.owner], block->begin, out))
             return false;
         if (r.size > need) {
-            s->ranges[i] = (range){r.begin + need, r.size - need, r.owner};
+            s->ranges[i] = (range){r.begin + need, r.size - need, r.owner, r.horizon};
             f.n--;
             break;
         }
@@ -173,6 +203,7 @@ static bool extend(scan *s, const rill_plan_block *block, size_t *at, rill_place
 static bool place(scan *s, uint32_t b, rill_placement *out)
 {
     const rill_plan_block *block = &s->w->blocks[b];
+    if (!anchor(s, block->begin, out)) return false;
     join(s, block->begin);
     const fit f = best_fit(s, block);
     if (!f.found) return extend(s, block, &out->offset[b], out);
