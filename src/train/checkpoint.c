@@ -16,8 +16,7 @@ static bool is_kept(const rill_node_s *node, bool all)
     return node->kind == RILL_NODE_VARIABLE && (all || !rill_name_is_state(node->name));
 }
 
-/* ---- saving ------------------------------------------------------------------------------------
- */
+/* ---- saving --------------------------------------------------------------------------------- */
 
 static rill_status collect(const rill_session *s, bool all, rill_bundle **out, rill_error *err)
 {
@@ -63,8 +62,7 @@ rill_status rill_params_save(const rill_session *s, const char *path, rill_error
     return status;
 }
 
-/* ---- loading -----------------------------------------------------------------------------------
- */
+/* ---- loading -------------------------------------------------------------------------------- */
 
 static bool find_variable(const rill_graph *g, const char *name, bool all)
 {

@@ -96,8 +96,7 @@ rill_status rill_dataset_take(rill_dataset *d, const char *name, rill_tensor *ro
     return status;
 }
 
-/* ---- sets that rill makes ----------------------------------------------------------------------
- */
+/* ---- sets that rill makes ------------------------------------------------------------------- */
 
 static rill_status find_synthetic(const char *name, const rill_synthetic **out, rill_error *err)
 {
@@ -168,8 +167,7 @@ static rill_status make_synthetic(rill_dataset *d, const char *spec, bool test, 
     return rill_dataset_take(d, "y", y, err);
 }
 
-/* ---- opening by name ---------------------------------------------------------------------------
- */
+/* ---- opening by name ------------------------------------------------------------------------ */
 
 static bool ends_with(const char *s, const char *end)
 {

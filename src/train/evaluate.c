@@ -20,8 +20,7 @@ rill_status rill_evaluate(rill_session *s, const rill_dataset *data, int64_t bat
     return status;
 }
 
-/* ---- predict -----------------------------------------------------------------------------------
- */
+/* ---- predict -------------------------------------------------------------------------------- */
 
 /* The predictions of one batch, and of all rows; the batch's tensors are kept while its size stays
  * the same. */

@@ -8,8 +8,7 @@
 
 #include <math.h>
 
-/* ---- types -------------------------------------------------------------------------------------
- */
+/* ---- types ---------------------------------------------------------------------------------- */
 
 static int64_t row_count(const rill_tensor *column)
 {
@@ -48,8 +47,7 @@ static rill_status sample_type(const rill_graph *g, rill_value input, const rill
     return RILL_OK;
 }
 
-/* ---- matching by name and place ----------------------------------------------------------------
- */
+/* ---- matching by name and place ------------------------------------------------------------- */
 
 /* What the matching works on: for each wanted value its column, and which columns are taken. */
 typedef struct matching {
@@ -178,24 +176,21 @@ static rill_status plan_columns(matching *m, rill_feed_plans *p, bool with_targe
     return RILL_OK;
 }
 
-/* ---- rules -------------------------------------------------------------------------------------
- */
+/* ---- rules ---------------------------------------------------------------------------------- */
 
-static rill_status choose_rule(const rill_graph *g, const rill_feed_plans *p, rill_feed_plan *plan,
-                               rill_error *err)
+static rill_status choose_shape(const rill_graph *g, const rill_feed_plans *p, rill_feed_plan *plan,
+                                rill_error *err)
 {
     const rill_tensor *column = p->columns[plan->first_column];
-    rill_dtype from = column->type.dtype, to;
     RILL_TRY(sample_type(g, plan->input, column, &plan->sample, err));
     plan->sample_count = rill_shape_count(&plan->sample.shape);
-    to = plan->sample.dtype;
     int64_t count = 0;
     for (size_t i = 0; i < plan->n_columns; i++)
         count += row_count(p->columns[plan->first_column + i]);
     char have[128], want[128];
     if (count == 1 && plan->sample_count > 1 && plan->sample.shape.rank == 1 &&
-        rill_dtype_is_float(to)) {
-        plan->rule = RILL_FEED_ONE_HOT;
+        rill_dtype_is_float(plan->sample.dtype)) {
+        plan->one_hot = true;
     } else if (count != plan->sample_count) {
         return rill_fail(err, RILL_ERR_INVALID,
                          "data: input \"%s\" takes %s in each row, %lld elements; the data has "
@@ -204,26 +199,21 @@ static rill_status choose_rule(const rill_graph *g, const rill_feed_plans *p, ri
                          rill_type_text(g, &plan->sample, want, sizeof want),
                          (long long)plan->sample_count, (long long)count,
                          row_text(column, have, sizeof have), plan->n_columns > 1 ? ", ..." : "");
-    } else if (from == RILL_U8 && rill_dtype_is_float(to) && column->type.shape.rank > 2) {
-        plan->rule = RILL_FEED_SCALE;
-    } else {
-        plan->rule = RILL_FEED_COPY;
-        for (size_t i = 0; i < plan->n_columns; i++)
-            if (p->columns[plan->first_column + i]->type.dtype != to)
-                plan->rule = RILL_FEED_CONVERT;
     }
     return RILL_OK;
 }
 
-/* The range of whole numbers that an input can take; false if it takes any number. */
-static bool integer_range(const rill_feed_plan *plan, double *low, double *high)
+/* The range of whole numbers that a column may hold; false if it may hold any number. */
+static bool integer_range(const rill_feed_plan *plan, const rill_tensor *column, double *low,
+                          double *high)
 {
-    if (plan->rule == RILL_FEED_ONE_HOT) {
+    if (plan->one_hot) {
         *low = 0;
         *high = (double)plan->sample_count - 1;
         return true;
     }
-    switch (plan->rule == RILL_FEED_CONVERT ? plan->sample.dtype : RILL_DTYPE_NONE) {
+    if (column->type.dtype == plan->sample.dtype) return false;
+    switch (plan->sample.dtype) {
     case RILL_U8:
         *low = 0, *high = 255;
         return true;
@@ -242,9 +232,9 @@ static rill_status check_rows(const rill_graph *g, const rill_feed_plans *p,
                               const rill_feed_plan *plan, rill_error *err)
 {
     double low, high;
-    if (!integer_range(plan, &low, &high)) return RILL_OK;
     for (size_t k = 0; k < plan->n_columns; k++) {
         const rill_tensor *column = p->columns[plan->first_column + k];
+        if (!integer_range(plan, column, &low, &high)) continue;
         int64_t per_row = row_count(column);
         for (int64_t i = 0; i < column->count; i++) {
             double v = rill_tensor_get(column, i);
@@ -261,8 +251,7 @@ static rill_status check_rows(const rill_graph *g, const rill_feed_plans *p,
     return RILL_OK;
 }
 
-/* ---- making ------------------------------------------------------------------------------------
- */
+/* ---- making --------------------------------------------------------------------------------- */
 
 rill_status rill_feed_plans_make(const rill_graph *g, const rill_training *training,
                                  const rill_dataset *d, bool with_targets, rill_feed_plans *out,
@@ -284,7 +273,7 @@ rill_status rill_feed_plans_make(const rill_graph *g, const rill_training *train
     if (!p.at || !m.taken) status = rill_nomem(err, "the columns of a data set");
     if (status == RILL_OK) status = plan_columns(&m, &p, with_targets);
     for (size_t i = 0; i < n && status == RILL_OK; i++) {
-        status = choose_rule(g, &p, &p.at[i], err);
+        status = choose_shape(g, &p, &p.at[i], err);
         if (status == RILL_OK) status = check_rows(g, &p, &p.at[i], err);
     }
     rill_free(d->ctx, m.taken, d->n_columns * sizeof(bool));
@@ -303,8 +292,13 @@ void rill_feed_plans_free(rill_feed_plans *p)
     p->columns = NULL;
 }
 
-/* ---- gathering ---------------------------------------------------------------------------------
- */
+/* ---- gathering ------------------------------------------------------------------------------ */
+
+/* Whether a column holds images of bytes, which floats take as 0 to 1. */
+static bool is_scaled(const rill_tensor *column, rill_dtype to)
+{
+    return column->type.dtype == RILL_U8 && column->type.shape.rank > 2 && rill_dtype_is_float(to);
+}
 
 static void scale_row(const uint8_t *from, int64_t n, rill_dtype dtype, void *to)
 {
@@ -314,31 +308,34 @@ static void scale_row(const uint8_t *from, int64_t n, rill_dtype dtype, void *to
         for (int64_t i = 0; i < n; i++) ((double *)to)[i] = (double)from[i] / 255.0;
 }
 
+/* Writes one row of a column into the batch from element `start` on; returns how many it wrote. */
+static int64_t gather_row(const rill_tensor *column, int64_t row, rill_tensor *batch, int64_t start)
+{
+    rill_dtype from = column->type.dtype, to = batch->type.dtype;
+    int64_t n = row_count(column);
+    const char *source = (const char *)column->data + (size_t)(row * n) * rill_dtype_size(from);
+    char *target = (char *)batch->data + (size_t)start * rill_dtype_size(to);
+    if (from == to) {
+        memcpy(target, source, (size_t)n * rill_dtype_size(to));
+    } else if (is_scaled(column, to)) {
+        scale_row((const uint8_t *)source, n, to, target);
+    } else {
+        for (int64_t i = 0; i < n; i++)
+            rill_tensor_put(batch, start + i, rill_tensor_get(column, row * n + i));
+    }
+    return n;
+}
+
 void rill_feed_gather(const rill_feed_plans *p, const rill_feed_plan *plan, int64_t row,
                       rill_tensor *batch, int64_t at)
 {
-    size_t size = rill_dtype_size(plan->sample.dtype);
     int64_t start = at * plan->sample_count;
-    char *to = (char *)batch->data + (size_t)start * size;
-    if (plan->rule == RILL_FEED_ONE_HOT) {
-        memset(to, 0, (size_t)plan->sample_count * size);
-        int64_t class = (int64_t)rill_tensor_get(p->columns[plan->first_column], row);
-        rill_tensor_put(batch, start + class, 1);
+    const rill_tensor *const *columns = p->columns + plan->first_column;
+    if (plan->one_hot) {
+        size_t size = rill_dtype_size(batch->type.dtype);
+        memset((char *)batch->data + (size_t)start * size, 0, (size_t)plan->sample_count * size);
+        rill_tensor_put(batch, start + (int64_t)rill_tensor_get(columns[0], row), 1);
         return;
     }
-    for (size_t k = 0; k < plan->n_columns; k++) {
-        const rill_tensor *column = p->columns[plan->first_column + k];
-        int64_t n = row_count(column);
-        const char *from =
-            (const char *)column->data + (size_t)(row * n) * rill_dtype_size(column->type.dtype);
-        if (plan->rule == RILL_FEED_COPY)
-            memcpy(to, from, (size_t)n * size);
-        else if (plan->rule == RILL_FEED_SCALE)
-            scale_row((const uint8_t *)from, n, plan->sample.dtype, to);
-        else
-            for (int64_t i = 0; i < n; i++)
-                rill_tensor_put(batch, start + i, rill_tensor_get(column, row * n + i));
-        to += (size_t)n * size;
-        start += n;
-    }
+    for (size_t k = 0; k < plan->n_columns; k++) start += gather_row(columns[k], row, batch, start);
 }

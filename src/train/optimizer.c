@@ -9,8 +9,7 @@
 
 #include <float.h>
 
-/* ---- options -----------------------------------------------------------------------------------
- */
+/* ---- options -------------------------------------------------------------------------------- */
 
 static rill_status check_range(const char *name, double v, double low, double high, bool below,
                                rill_error *err)
@@ -104,8 +103,7 @@ static rill_status check_loss(const rill_graph *g, rill_value loss, rill_error *
     return RILL_OK;
 }
 
-/* ---- what is to be updated ---------------------------------------------------------------------
- */
+/* ---- what is to be updated ------------------------------------------------------------------ */
 
 /* The variables and, after differentiating, their gradients; invalid where there is none. */
 typedef struct targets {
@@ -162,8 +160,7 @@ static rill_status differentiate(rill_graph *g, rill_value loss, targets *t, ril
     return RILL_OK;
 }
 
-/* ---- building ----------------------------------------------------------------------------------
- */
+/* ---- building ------------------------------------------------------------------------------- */
 
 /* What all gradients are multiplied by so that their joint norm is at most clip_norm. */
 static rill_value clip_scale(rill_graph *g, const rill_optimizer *o, const targets *t,

@@ -35,8 +35,7 @@ rill_value rill_prepared_metric(const rill_graph *g, const rill_training *traini
     return rill_graph_find(g, name);
 }
 
-/* ---- defaults ----------------------------------------------------------------------------------
- */
+/* ---- defaults ------------------------------------------------------------------------------- */
 
 static rill_status no_loss(const rill_graph *g, rill_error *err)
 {
@@ -101,8 +100,7 @@ static rill_status complete_training(rill_graph *g, rill_error *err)
     return status;
 }
 
-/* ---- metrics and updates -----------------------------------------------------------------------
- */
+/* ---- metrics and updates -------------------------------------------------------------------- */
 
 rill_status rill_graph_prepare_evaluation(rill_graph *g, rill_error *err)
 {

@@ -29,8 +29,7 @@ double rill_draw_between(rill_random *r, double low, double high);
 /* About normal: the sum of twelve uniform draws, less 6; never beyond 6 stddev. */
 double rill_draw_normal(rill_random *r, double stddev);
 
-/* ---- the strokes that digits are drawn with (synthetic_strokes.c) ------------------------------
- */
+/* ---- the strokes that digits are drawn with (synthetic_strokes.c) --------------------------- */
 
 typedef enum rill_pen {
     RILL_PEN_CURVE,  /* the line passes smoothly */

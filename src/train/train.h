@@ -6,8 +6,7 @@
 #include "graph/graph.h"
 #include "rill/train.h"
 
-/* ---- data sets (dataset.c) ---------------------------------------------------------------------
- */
+/* ---- data sets (dataset.c) ------------------------------------------------------------------ */
 
 typedef struct rill_column {
     char *name;
@@ -31,21 +30,12 @@ rill_status rill_dataset_read_idx(rill_dataset *d, const char *folder, const cha
 /* Reads a CSV file: a column of f64 [rows] for each of its columns. */
 rill_status rill_dataset_read_csv(rill_dataset *d, const char *path, rill_error *err);
 
-/* ---- what feeds an input (feed.c) --------------------------------------------------------------
- */
+/* ---- what feeds an input (feed.c) ----------------------------------------------------------- */
 
-/* How the elements of a column become those of an input. */
-typedef enum rill_feed_rule {
-    RILL_FEED_COPY,    /* the same dtype */
-    RILL_FEED_SCALE,   /* u8 images to floats: divided by 255 */
-    RILL_FEED_ONE_HOT, /* a class number to a row with one 1 */
-    RILL_FEED_CONVERT  /* another dtype */
-} rill_feed_rule;
-
-/* One graph input, the columns it takes (one, or several side by side), and the rule. */
+/* One graph input and the columns it takes: one, or several side by side. */
 typedef struct rill_feed_plan {
     rill_value input;
-    rill_feed_rule rule;
+    bool one_hot;                   /* a class number becomes a row with one 1 */
     size_t first_column, n_columns; /* in rill_feed_plans.columns */
     rill_type sample;               /* dtype and shape of one row of the input */
     int64_t sample_count;           /* its elements */
@@ -69,8 +59,7 @@ void rill_feed_plans_free(rill_feed_plans *p);
 void rill_feed_gather(const rill_feed_plans *p, const rill_feed_plan *plan, int64_t row,
                       rill_tensor *batch, int64_t at);
 
-/* ---- batches (batch.c) -------------------------------------------------------------------------
- */
+/* ---- batches (batch.c) ---------------------------------------------------------------------- */
 
 /* Rows first_row .. first_row + n_rows - 1 of a data set, in batches gathered into tensors that are
  * made once; the last batch may be smaller. */
@@ -95,8 +84,7 @@ void rill_batches_shuffle(rill_batches *b, uint64_t seed, int64_t epoch);
 /* Gathers batch k into b->feeds. Allocates nothing. */
 void rill_batches_gather(rill_batches *b, int64_t k);
 
-/* ---- prepared graphs (prepare.c) ---------------------------------------------------------------
- */
+/* ---- prepared graphs (prepare.c) ------------------------------------------------------------ */
 
 /* The value of metric i of the training block, or the invalid one if the graph is not prepared. */
 rill_value rill_prepared_metric(const rill_graph *g, const rill_training *training, size_t i);
@@ -105,8 +93,7 @@ rill_status rill_graph_outcome(const rill_graph *g, rill_error *err);
 /* Whether a variable holds the optimiser's state: its name starts with "opt/". */
 bool rill_name_is_state(const char *name);
 
-/* ---- figures (figures.c) -----------------------------------------------------------------------
- */
+/* ---- figures (figures.c) -------------------------------------------------------------------- */
 
 /* Loss and metrics of a graph: what is fetched of each batch, and the means so far, weighted by
  * rows. */

@@ -26,8 +26,7 @@ static uint64_t hash(const rill_tensor *t)
     return rill_fnv1a(t->data, t->bytes);
 }
 
-/* ---- what rill makes ---------------------------------------------------------------------------
- */
+/* ---- what rill makes ------------------------------------------------------------------------ */
 
 static void synthetic_sets_are_fixed(void **state)
 {
@@ -119,8 +118,7 @@ static void refuses_specs(void **state)
             "this folder");
 }
 
-/* ---- files -------------------------------------------------------------------------------------
- */
+/* ---- files ---------------------------------------------------------------------------------- */
 
 /* A new folder under /tmp; the caller removes what it puts there. */
 static void make_folder(char *path)
@@ -194,8 +192,7 @@ static void reads_a_csv_file(void **state)
     rmdir(folder);
 }
 
-/* ---- what feeds an input -----------------------------------------------------------------------
- */
+/* ---- what feeds an input -------------------------------------------------------------------- */
 
 /* A graph with inputs x and t of the given types, which its block names. */
 typedef struct fed {
@@ -383,8 +380,7 @@ static void columns_are_checked(void **state)
     rill_tensor_destroy(scalar);
 }
 
-/* ---- batches -----------------------------------------------------------------------------------
- */
+/* ---- batches -------------------------------------------------------------------------------- */
 
 /* seed R9: the last batch is smaller; each row comes once; epochs differ, and repeat by number. */
 static void batches_cover_each_row_once(void **state)

@@ -4,8 +4,7 @@
 
 #include <math.h>
 
-/* ---- learning ----------------------------------------------------------------------------------
- */
+/* ---- learning ------------------------------------------------------------------------------- */
 
 static void learns_xor(void **state)
 {
@@ -29,8 +28,7 @@ static void learns_xor(void **state)
     rill_graph_destroy(g);
 }
 
-/* ---- the same bits -----------------------------------------------------------------------------
- */
+/* ---- the same bits -------------------------------------------------------------------------- */
 
 static rill_session *trained(const rill_graph *g, const rill_dataset *data, int threads)
 {
@@ -59,8 +57,7 @@ static void threads_do_not_change_bits(void **state)
     rill_graph_destroy(g);
 }
 
-/* ---- steps, rows, progress ---------------------------------------------------------------------
- */
+/* ---- steps, rows, progress ------------------------------------------------------------------ */
 
 typedef struct heard {
     int64_t steps, ends, last_step_of_epoch, stop_at;
@@ -176,8 +173,7 @@ static void stops_after_the_step_when_told(void **state)
     rill_graph_destroy(g);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------
- */
+/* ---- memory --------------------------------------------------------------------------------- */
 
 typedef struct counter {
     int64_t allocations;
@@ -236,8 +232,7 @@ static void steps_allocate_nothing(void **state)
     rill_context_destroy(ctx);
 }
 
-/* ---- predictions, statistics -------------------------------------------------------------------
- */
+/* ---- predictions, statistics ---------------------------------------------------------------- */
 
 /* seed V6 */
 static void predicts_all_rows(void **state)
@@ -283,8 +278,7 @@ static void running_statistics_move(void **state)
     rill_graph_destroy(g);
 }
 
-/* ---- refusals ----------------------------------------------------------------------------------
- */
+/* ---- refusals ------------------------------------------------------------------------------- */
 
 static void refuses_what_is_not_ready(void **state)
 {
