@@ -1,0 +1,55 @@
+/* conv.h: the geometry of a 2-d convolution, shared by its three ops and their kernels.
+ *
+ * conv2d maps (x, filter) to y; conv2d_input_gradient and conv2d_filter_gradient are its adjoints
+ * in x and in filter. All three are linear in each operand, and each one's gradient is made of the
+ * other two. */
+#ifndef RILL_SRC_OPS_CONV_H
+#define RILL_SRC_OPS_CONV_H
+
+#include "ops/window.h"
+
+typedef struct rill_conv {
+    rill_window_axis h, w;
+    int64_t batch, cin, cout, group;
+    bool nchw;
+} rill_conv;
+
+/* From static shapes of x and filter that have passed inference. */
+rill_conv rill_conv_of(const rill_attr *attrs, const rill_shape *x, const rill_shape *filter);
+
+static inline int64_t rill_conv_cin_group(const rill_conv *c)
+{
+    return c->cin / c->group;
+}
+static inline int64_t rill_conv_cout_group(const rill_conv *c)
+{
+    return c->cout / c->group;
+}
+/* Products that one output element sums. */
+static inline int64_t rill_conv_depth(const rill_conv *c)
+{
+    return c->h.kernel * c->w.kernel * rill_conv_cin_group(c);
+}
+double rill_conv_flops(const rill_conv *c);
+
+/* Of a call of each op. */
+rill_conv rill_conv_of_forward(const rill_call *call);
+rill_conv rill_conv_of_input(const rill_call *call);
+rill_conv rill_conv_of_filter(const rill_call *call);
+
+/* The kernels' functions: `reference` (plain loops) and `blas` (im2col and OpenBLAS, f32 and f64).
+ */
+#define RILL_CONV_KERNEL(kernel)                                                 \
+    rill_status rill_conv_##kernel##_prepare_forward(rill_call *, rill_error *); \
+    rill_status rill_conv_##kernel##_prepare_input(rill_call *, rill_error *);   \
+    rill_status rill_conv_##kernel##_prepare_filter(rill_call *, rill_error *);  \
+    rill_status rill_conv_##kernel##_forward(const rill_task *);                 \
+    rill_status rill_conv_##kernel##_input(const rill_task *);                   \
+    rill_status rill_conv_##kernel##_filter(const rill_task *);
+RILL_CONV_KERNEL(reference)
+RILL_CONV_KERNEL(blas)
+bool rill_conv_blas_accepts_forward(const rill_call *call);
+bool rill_conv_blas_accepts_input(const rill_call *call);
+bool rill_conv_blas_accepts_filter(const rill_call *call);
+
+#endif

@@ -1,0 +1,902 @@
+/* pool.c: maximum and average pooling, their adjoints, and the global pools.
+ *
+ * The windows must all see at least one cell of the input, which inference guarantees. max_pool2d's
+ * gradient recomputes the place of each maximum from x rather than keeping indices; its adjoint in
+ * dy, max_pool2d_pick, reads another tensor at those places. */
+#include "ops/kernels/pool.h"
+
+#include <inttypes.h>
+
+/* ---- inference ------------------------------------------------------------------------------- */
+
+static rill_status check_axis(const rill_infer *c, const rill_window_attrs *w, int i, rill_dim in,
+                              rill_dim out)
+{
+    for (int side = 0; w->pads && side < 2; side++) {
+        const int64_t pad = w->pads[side * RILL_SPATIAL + i];
+        if (pad >= w->kernel[i]) {
+            return rill_infer_fail(c,
+                                   "pads: padding of %" PRId64 " must be smaller than the window "
+                                   "of %" PRId64,
+                                   pad, w->kernel[i]);
+        }
+    }
+    if (in == 0 && out != 0) return rill_infer_fail(c, "x has no cells to pool");
+    return RILL_OK;
+}
+
+/* The shape of y from that of x. */
+static rill_status infer_shape(const rill_infer *c, const rill_shape *x, rill_shape *y)
+{
+    const rill_window_attrs w = rill_window_read(c->attrs, true);
+    RILL_TRY(rill_window_check(c));
+    if (x->rank != 2 + RILL_SPATIAL) {
+        char text[200];
+        return rill_infer_fail(c, "x: expected rank %d (%s), got %s", 2 + RILL_SPATIAL,
+                               w.nchw ? "NCHW" : "NHWC",
+                               rill_infer_shape_text(c, x, text, sizeof text));
+    }
+    *y = *x;
+    for (int i = 0; i < RILL_SPATIAL; i++) {
+        const int axis = rill_window_spatial(w.nchw, i);
+        RILL_TRY(rill_window_infer_axis(c, &w, i, x->dims[axis], w.kernel[i], &y->dims[axis]));
+        RILL_TRY(check_axis(c, &w, i, x->dims[axis], y->dims[axis]));
+    }
+    return RILL_OK;
+}
+
+static rill_status check_shape(const rill_infer *c, const char *name, const rill_shape *want,
+                               const rill_shape *got)
+{
+    bool ok = want->rank == got->rank;
+    for (int32_t i = 0; ok && i < want->rank; i++) {
+        rill_dim merged;
+        ok = rill_dim_merge(want->dims[i], got->dims[i], &merged);
+    }
+    if (ok) return RILL_OK;
+    char tw[200], tg[200];
+    return rill_infer_fail(c, "%s: expected shape %s, got %s", name,
+                           rill_infer_shape_text(c, want, tw, sizeof tw),
+                           rill_infer_shape_text(c, got, tg, sizeof tg));
+}
+
+static rill_status infer_pool(const rill_infer *c)
+{
+    return infer_shape(c, &c->in[0].shape, &c->out[0].shape);
+}
+
+static rill_status infer_max_gradient(const rill_infer *c)
+{
+    rill_shape y;
+    c->out[0].shape = c->in[0].shape;
+    RILL_TRY(infer_shape(c, &c->in[0].shape, &y));
+    return check_shape(c, "dy", &y, &c->in[1].shape);
+}
+
+static rill_status infer_pick(const rill_infer *c)
+{
+    RILL_TRY(check_shape(c, "t", &c->in[0].shape, &c->in[1].shape));
+    return infer_shape(c, &c->in[0].shape, &c->out[0].shape);
+}
+
+static rill_status infer_avg_gradient(const rill_infer *c)
+{
+    rill_shape y;
+    c->out[0].shape = c->in[1].shape;
+    RILL_TRY(infer_shape(c, &c->in[1].shape, &y));
+    return check_shape(c, "dy", &y, &c->in[0].shape);
+}
+
+/* ---- plans ----------------------------------------------------------------------------------- */
+
+typedef struct plan {
+    rill_pool pool;
+    int64_t rows;           /* forward: output rows of a unit */
+    int64_t images, blocks; /* gradient: images of a unit, channel blocks of an image */
+} plan;
+_Static_assert(sizeof(plan) <= sizeof(((rill_call *)0)->plan), "the plan fits the call");
+
+enum { UNIT_CELLS = 128 * 1024 };
+
+static const plan *plan_in(const rill_call *call)
+{
+    return (const plan *)(const void *)call->plan.bytes;
+}
+
+/* Only avg_pool2d and its gradient have the attribute. */
+static bool includes_pad(const rill_call *call)
+{
+    return call->op->n_attrs > RILL_W_COUNT_INCLUDE_PAD &&
+           call->attrs[RILL_W_COUNT_INCLUDE_PAD].u.i != 0;
+}
+
+static rill_pool pool_of(const rill_call *call, const rill_shape *x)
+{
+    const rill_window_attrs w = rill_window_read(call->attrs, true);
+    const int64_t channels = x->dims[rill_window_channel(w.nchw)];
+    rill_pool p = {.images = w.nchw ? x->dims[0] * channels : x->dims[0],
+                   .channels = w.nchw ? 1 : channels,
+                   .include_pad = includes_pad(call)};
+    p.h = rill_window_axis_of(&w, 0, x->dims[rill_window_spatial(w.nchw, 0)], w.kernel[0]);
+    p.w = rill_window_axis_of(&w, 1, x->dims[rill_window_spatial(w.nchw, 1)], w.kernel[1]);
+    return p;
+}
+
+/* Units of whole output rows, for the ops whose output is y. */
+static void plan_rows(rill_call *call, uint32_t x)
+{
+    plan *p = (plan *)(void *)call->plan.bytes;
+    p->pool = pool_of(call, &call->in[x].shape);
+    const rill_pool *q = &p->pool;
+    const double cells =
+        (double)q->w.out * (double)q->channels * (double)q->h.kernel * (double)q->w.kernel;
+    p->rows = (int64_t)(UNIT_CELLS / (cells + 1)) + 1;
+    call->units[0] = rill_units(q->images * q->h.out, p->rows);
+}
+
+/* Units of images, or of channel blocks of one image, for the ops whose output is dx. */
+static void plan_images(rill_call *call, uint32_t x)
+{
+    plan *p = (plan *)(void *)call->plan.bytes;
+    p->pool = pool_of(call, &call->in[x].shape);
+    const rill_pool *q = &p->pool;
+    p->blocks = rill_units(q->channels, RILL_POOL_BLOCK);
+    const double cells = (double)q->h.out * (double)q->w.out * (double)q->channels *
+                         (double)q->h.kernel * (double)q->w.kernel / (double)p->blocks;
+    p->images = p->blocks > 1 ? 1 : (int64_t)(UNIT_CELLS / (cells + 1)) + 1;
+    call->units[0] = rill_units(q->images, p->images) * p->blocks;
+}
+
+static rill_status prepare_rows(rill_call *call, rill_error *err)
+{
+    (void)err;
+    plan_rows(call, 0);
+    return RILL_OK;
+}
+
+static rill_status prepare_max_gradient(rill_call *call, rill_error *err)
+{
+    (void)err;
+    plan_images(call, 0);
+    return RILL_OK;
+}
+
+static rill_status prepare_avg_gradient(rill_call *call, rill_error *err)
+{
+    (void)err;
+    plan_images(call, 1);
+    return RILL_OK;
+}
+
+static int64_t min(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* ---- channels-last kernels ------------------------------------------------------------------- */
+
+static bool accepts(const rill_call *call, uint32_t x)
+{
+    const rill_pool p = pool_of(call, &call->in[x].shape);
+    return p.channels >= 4 && p.h.in * p.w.in <= INT32_MAX;
+}
+
+static bool accepts_x(const rill_call *call)
+{
+    return accepts(call, 0);
+}
+static bool accepts_like(const rill_call *call)
+{
+    return accepts(call, 1);
+}
+
+static const rill_pool_loops *loops_of(const rill_task *task)
+{
+    const rill_pool_kernels *k = RILL_PICK(rill_pool);
+    return task->call->in[0].dtype == RILL_F32 ? &k->f32 : &k->f64;
+}
+
+/* The rows of a unit; false if there are none. */
+static bool rows_of(const rill_task *task, int64_t *row, int64_t *end)
+{
+    const plan *p = plan_in(task->call);
+    *row = task->unit * p->rows;
+    *end = min(*row + p->rows, p->pool.images * p->pool.h.out);
+    return *row < *end && p->pool.w.out > 0 && p->pool.channels > 0;
+}
+
+static rill_status run_max(const rill_task *task)
+{
+    int64_t row, end;
+    if (rows_of(task, &row, &end)) {
+        loops_of(task)->max(&plan_in(task->call)->pool, task->in[0], task->out[0], row, end);
+    }
+    return RILL_OK;
+}
+
+static rill_status run_pick(const rill_task *task)
+{
+    int64_t row, end;
+    if (rows_of(task, &row, &end)) {
+        loops_of(task)->max_pick(&plan_in(task->call)->pool, task->in[0], task->in[1], task->out[0],
+                                 row, end);
+    }
+    return RILL_OK;
+}
+
+static rill_status run_avg(const rill_task *task)
+{
+    int64_t row, end;
+    if (rows_of(task, &row, &end)) {
+        loops_of(task)->avg(&plan_in(task->call)->pool, task->in[0], task->out[0], row, end);
+    }
+    return RILL_OK;
+}
+
+/* The images and channels of a unit. */
+typedef struct part {
+    int64_t image, end, c0, c1;
+} part;
+
+static part part_of(const rill_task *task)
+{
+    const plan *p = plan_in(task->call);
+    part at = {.image = task->unit / p->blocks * p->images,
+               .c0 = task->unit % p->blocks * RILL_POOL_BLOCK};
+    at.end = min(at.image + p->images, p->pool.images);
+    at.c1 = min(at.c0 + RILL_POOL_BLOCK, p->pool.channels);
+    return at;
+}
+
+static rill_status run_max_gradient(const rill_task *task)
+{
+    const part at = part_of(task);
+    for (int64_t i = at.image; i < at.end; i++) {
+        loops_of(task)->max_gradient(&plan_in(task->call)->pool, task->in[0], task->in[1],
+                                     task->out[0], i, at.c0, at.c1);
+    }
+    return RILL_OK;
+}
+
+static rill_status run_avg_gradient(const rill_task *task)
+{
+    const part at = part_of(task);
+    for (int64_t i = at.image; i < at.end; i++) {
+        loops_of(task)->avg_gradient(&plan_in(task->call)->pool, task->in[0], task->out[0], i,
+                                     at.c0, at.c1);
+    }
+    return RILL_OK;
+}
+
+/* ---- reference kernels ----------------------------------------------------------------------- */
+
+/* One window of one channel. */
+typedef struct window {
+    int64_t h0, h1, w0, w1; /* input cells */
+    int64_t y;              /* its element of the output */
+    int64_t x;              /* element (0, 0) of its channel in the input */
+} window;
+
+static window window_of(const rill_pool *p, int64_t image, int64_t oh, int64_t ow, int64_t c)
+{
+    window v;
+    rill_window_cells(&p->h, oh, &v.h0, &v.h1);
+    rill_window_cells(&p->w, ow, &v.w0, &v.w1);
+    v.h0 += oh * p->h.stride - p->h.before;
+    v.h1 += oh * p->h.stride - p->h.before;
+    v.w0 += ow * p->w.stride - p->w.before;
+    v.w1 += ow * p->w.stride - p->w.before;
+    v.y = ((image * p->h.out + oh) * p->w.out + ow) * p->channels + c;
+    v.x = image * p->h.in * p->w.in * p->channels + c;
+    return v;
+}
+
+static int64_t element_of(const rill_pool *p, const window *v, int64_t h, int64_t w)
+{
+    return v->x + (h * p->w.in + w) * p->channels;
+}
+
+static int64_t divisor(const rill_pool *p, int64_t oh, int64_t ow)
+{
+    return rill_pool_count(&p->h, oh, p->include_pad) * rill_pool_count(&p->w, ow, p->include_pad);
+}
+
+#define EACH_WINDOW(p, image, oh, ow, c)            \
+    for (int64_t oh = 0; oh < (p)->h.out; oh++)     \
+        for (int64_t ow = 0; ow < (p)->w.out; ow++) \
+            for (int64_t c = 0; c < (p)->channels; c++)
+#define EACH_CELL(v, i, j)                    \
+    for (int64_t i = (v).h0; i < (v).h1; i++) \
+        for (int64_t j = (v).w0; j < (v).w1; j++)
+
+#define REFERENCE(TYPE, T)                                                                    \
+    static int64_t argmax_##T(const rill_pool *p, const window *v, const TYPE *x)             \
+    {                                                                                         \
+        int64_t best = element_of(p, v, v->h0, v->w0);                                        \
+        EACH_CELL(*v, h, w)                                                                   \
+        {                                                                                     \
+            const int64_t at = element_of(p, v, h, w);                                        \
+            if (x[at] > x[best] || (x[at] != x[at] && x[best] == x[best])) best = at;         \
+        }                                                                                     \
+        return best;                                                                          \
+    }                                                                                         \
+    static void max_##T(const rill_pool *p, int64_t image, const void *const *in, void *out)  \
+    {                                                                                         \
+        EACH_WINDOW(p, image, oh, ow, c)                                                      \
+        {                                                                                     \
+            const window v = window_of(p, image, oh, ow, c);                                  \
+            ((TYPE *)out)[v.y] = ((const TYPE *)in[0])[argmax_##T(p, &v, in[0])];             \
+        }                                                                                     \
+    }                                                                                         \
+    static void pick_##T(const rill_pool *p, int64_t image, const void *const *in, void *out) \
+    {                                                                                         \
+        EACH_WINDOW(p, image, oh, ow, c)                                                      \
+        {                                                                                     \
+            const window v = window_of(p, image, oh, ow, c);                                  \
+            ((TYPE *)out)[v.y] = ((const TYPE *)in[1])[argmax_##T(p, &v, in[0])];             \
+        }                                                                                     \
+    }                                                                                         \
+    static void max_gradient_##T(const rill_pool *p, int64_t image, const void *const *in,    \
+                                 void *out)                                                   \
+    {                                                                                         \
+        const int64_t n = p->h.in * p->w.in * p->channels;                                    \
+        memset((TYPE *)out + image * n, 0, (size_t)n * sizeof(TYPE));                         \
+        EACH_WINDOW(p, image, oh, ow, c)                                                      \
+        {                                                                                     \
+            const window v = window_of(p, image, oh, ow, c);                                  \
+            ((TYPE *)out)[argmax_##T(p, &v, in[0])] += ((const TYPE *)in[1])[v.y];            \
+        }                                                                                     \
+    }                                                                                         \
+    static void avg_##T(const rill_pool *p, int64_t image, const void *const *in, void *out)  \
+    {                                                                                         \
+        EACH_WINDOW(p, image, oh, ow, c)                                                      \
+        {                                                                                     \
+            const window v = window_of(p, image, oh, ow, c);                                  \
+            TYPE sum = 0;                                                                     \
+            EACH_CELL(v, h, w) sum += ((const TYPE *)in[0])[element_of(p, &v, h, w)];         \
+            ((TYPE *)out)[v.y] = sum / (TYPE)divisor(p, oh, ow);                              \
+        }                                                                                     \
+    }                                                                                         \
+    static void avg_gradient_##T(const rill_pool *p, int64_t image, const void *const *in,    \
+                                 void *out)                                                   \
+    {                                                                                         \
+        const int64_t n = p->h.in * p->w.in * p->channels;                                    \
+        memset((TYPE *)out + image * n, 0, (size_t)n * sizeof(TYPE));                         \
+        EACH_WINDOW(p, image, oh, ow, c)                                                      \
+        {                                                                                     \
+            const window v = window_of(p, image, oh, ow, c);                                  \
+            const TYPE share = ((const TYPE *)in[0])[v.y] / (TYPE)divisor(p, oh, ow);         \
+            EACH_CELL(v, h, w)((TYPE *)out)[element_of(p, &v, h, w)] += share;                \
+        }                                                                                     \
+    }
+REFERENCE(float, f32)
+REFERENCE(double, f64)
+
+/* A unit of a reference kernel is an image. */
+static void prepare_reference(rill_call *call, uint32_t x)
+{
+    plan *p = (plan *)(void *)call->plan.bytes;
+    p->pool = pool_of(call, &call->in[x].shape);
+    call->units[0] = p->pool.images > 0 ? p->pool.images : 1;
+}
+
+static rill_status prepare_reference_x(rill_call *call, rill_error *err)
+{
+    (void)err;
+    prepare_reference(call, 0);
+    return RILL_OK;
+}
+
+static rill_status prepare_reference_like(rill_call *call, rill_error *err)
+{
+    (void)err;
+    prepare_reference(call, 1);
+    return RILL_OK;
+}
+
+#define RUN_REFERENCE(NAME)                                                         \
+    static rill_status reference_##NAME(const rill_task *task)                      \
+    {                                                                               \
+        const rill_pool *p = &plan_in(task->call)->pool;                            \
+        const bool f32 = task->call->in[0].dtype == RILL_F32;                       \
+        if (task->unit < p->images) {                                               \
+            (f32 ? NAME##_f32 : NAME##_f64)(p, task->unit, task->in, task->out[0]); \
+        }                                                                           \
+        return RILL_OK;                                                             \
+    }
+RUN_REFERENCE(max)
+RUN_REFERENCE(pick)
+RUN_REFERENCE(max_gradient)
+RUN_REFERENCE(avg)
+RUN_REFERENCE(avg_gradient)
+
+/* ---- gradients ------------------------------------------------------------------------------- */
+
+/* v, with the type that is known for `like` where inference could not express v's own. */
+static rill_value typed_as(rill_graph *g, rill_value v, rill_value like)
+{
+    if (!rill_valid(v) ||
+        rill_shape_equal(&rill_type_of(g, v)->shape, &rill_type_of(g, like)->shape)) {
+        return v;
+    }
+    return rill_reshape_like(g, v, like);
+}
+
+static void vjp_max(const rill_vjp *v)
+{
+    v->dx[0] = rill_emit2(v->graph, &rill_op_max_pool2d_gradient, v->x[0], v->dy[0], v->attrs);
+}
+
+/* The places do not move with x, so only dy and t have gradients. */
+static void vjp_max_gradient(const rill_vjp *v)
+{
+    if (!v->wants[1]) return;
+    const rill_value d =
+        rill_emit2(v->graph, &rill_op_max_pool2d_pick, v->x[0], v->dy[0], v->attrs);
+    v->dx[1] = typed_as(v->graph, d, v->x[1]);
+}
+
+static void vjp_pick(const rill_vjp *v)
+{
+    if (!v->wants[1]) return;
+    v->dx[1] = rill_emit2(v->graph, &rill_op_max_pool2d_gradient, v->x[0], v->dy[0], v->attrs);
+}
+
+static void vjp_avg(const rill_vjp *v)
+{
+    v->dx[0] = rill_emit2(v->graph, &rill_op_avg_pool2d_gradient, v->dy[0], v->x[0], v->attrs);
+}
+
+static void vjp_avg_gradient(const rill_vjp *v)
+{
+    if (!v->wants[0]) return;
+    const rill_value d = rill_emit1(v->graph, &rill_op_avg_pool2d, v->dy[0], v->attrs);
+    v->dx[0] = typed_as(v->graph, d, v->x[0]);
+}
+
+/* One operation for each cell of each window. */
+static void cost(const rill_call *call, double *flops, double *bytes)
+{
+    const int64_t *kernel = call->attrs[RILL_W_KERNEL].u.ints;
+    double elements = (double)rill_shape_count(&call->out[0].shape), windows = elements;
+    for (uint32_t i = 0; i < call->n_in; i++) {
+        const double n = (double)rill_shape_count(&call->in[i].shape);
+        if (n < windows) windows = n;
+        if (!(call->op->inputs[i].flags & RILL_PORT_SHAPE_ONLY)) elements += n;
+    }
+    *flops = windows * (double)kernel[0] * (double)kernel[1];
+    *bytes = elements * (double)rill_dtype_size(call->in[0].dtype);
+}
+
+/* ---- the ops --------------------------------------------------------------------------------- */
+
+#define PORT(name_, flags_, doc_)                                                        \
+    {                                                                                    \
+        .name = name_, .dtypes = RILL_M_FLOAT, .same = 'T', .flags = flags_, .doc = doc_ \
+    }
+
+static const rill_attr_spec attrs[] = {
+    [RILL_W_STRIDES] =
+        RILL_WINDOW_INTS("strides", RILL_SPATIAL, 1, "[height, width]; kernel_shape"),
+    RILL_WINDOW_SPECS,
+    [RILL_W_KERNEL] = {.name = "kernel_shape",
+                       .type = RILL_ATTR_INTS,
+                       .required = true,
+                       .min = 1,
+                       .max = INT32_MAX,
+                       .n_min = RILL_SPATIAL,
+                       .n_max = RILL_SPATIAL,
+                       .doc = "[height, width] of the window"},
+    [RILL_W_COUNT_INCLUDE_PAD] =
+        RILL_A_BOOL("count_include_pad", false, "whether the average counts padding as zeros"),
+};
+_Static_assert(RILL_LEN(attrs) == RILL_W_N_POOL, "attributes at their positions");
+enum { N_ATTRS_MAX = RILL_W_N_POOL - 1, N_ATTRS_AVG = RILL_W_N_POOL };
+
+static const rill_port x_port[] = {PORT("x", 0, "[n, h, w, c] or [n, c, h, w]")};
+static const rill_port y_port[] = {PORT("y", 0, "[n, oh, ow, c] or [n, c, oh, ow]")};
+static const rill_port dx_port[] = {PORT("dx", 0, "the shape of max_pool2d's or avg_pool2d's x")};
+static const rill_port max_gradient_inputs[] = {
+    PORT("x", 0, "as in max_pool2d"),
+    PORT("dy", 0, "cotangent of max_pool2d's y"),
+};
+static const rill_port pick_inputs[] = {
+    PORT("x", 0, "as in max_pool2d"),
+    PORT("t", 0, "the tensor to read, of x's shape"),
+};
+static const rill_port avg_gradient_inputs[] = {
+    PORT("dy", 0, "cotangent of avg_pool2d's y"),
+    PORT("like", RILL_PORT_SHAPE_ONLY, "the shape of avg_pool2d's x"),
+};
+
+#define KERNELS(accepts_, prepare_, run_, prepare_reference_, run_reference_)         \
+    {                                                                                 \
+        {.name = "channels", .accepts = accepts_, .prepare = prepare_, .run = run_},  \
+        {                                                                             \
+            .name = "reference", .prepare = prepare_reference_, .run = run_reference_ \
+        }                                                                             \
+    }
+static const rill_kernel max_kernels[] =
+    KERNELS(accepts_x, prepare_rows, run_max, prepare_reference_x, reference_max);
+static const rill_kernel pick_kernels[] =
+    KERNELS(accepts_x, prepare_rows, run_pick, prepare_reference_x, reference_pick);
+static const rill_kernel max_gradient_kernels[] = KERNELS(
+    accepts_x, prepare_max_gradient, run_max_gradient, prepare_reference_x, reference_max_gradient);
+static const rill_kernel avg_kernels[] =
+    KERNELS(accepts_x, prepare_rows, run_avg, prepare_reference_x, reference_avg);
+static const rill_kernel avg_gradient_kernels[] =
+    KERNELS(accepts_like, prepare_avg_gradient, run_avg_gradient, prepare_reference_like,
+            reference_avg_gradient);
+
+/* Expected values from PyTorch. */
+static const rill_op_case max_cases[] = {
+    {.attrs = "{\"kernel_shape\": [2, 2]}",
+     .in = "f[1,4,4,1] = [[[[5],[6],[7],[8]],[[2],[10],[4],[11]],[[7],[9],[3],[5]],[[8],[6],"
+           "[7],[1]]]]",
+     .out = "[[[[10],[11]],[[9],[7]]]]"},
+    {.attrs = "{\"kernel_shape\": [2, 2], \"data_format\": \"NCHW\"}",
+     .in = "f[1,1,4,4] = [[[[5,6,7,8],[2,10,4,11],[7,9,3,5],[8,6,7,1]]]]",
+     .out = "[[[[10,11],[9,7]]]]"},
+    {.attrs = "{\"kernel_shape\": [3, 3], \"strides\": [2, 2], \"pads\": [1, 1, 1, 1]}",
+     .in = "f[1,5,5,1] = [[[[-15],[-14],[-18],[-4],[-22]],[[-11],[-19],[-20],[-5],[-3]],"
+           "[[-21],[-7],[-8],[-23],[-2]],[[-17],[-1],[-16],[-25],[-24]],[[-10],[-9],[-13],"
+           "[-12],[-6]]]]",
+     .out = "[[[[-11],[-4],[-3]],[[-1],[-1],[-2]],[[-1],[-1],[-6]]]]"},
+    {.attrs = "{\"kernel_shape\": [2, 2], \"rounding\": \"ceil\", \"data_format\": \"NCHW\"}",
+     .in = "f[1,1,5,5] = [[[[-15,-14,-18,-4,-22],[-11,-19,-20,-5,-3],[-21,-7,-8,-23,-2],[-17,"
+           "-1,-16,-25,-24],[-10,-9,-13,-12,-6]]]]",
+     .out = "[[[[-11,-4,-3],[-1,-8,-2],[-9,-12,-6]]]]"},
+    {.attrs = "{\"kernel_shape\": [2, 2], \"rounding\": \"floor\"}",
+     .in = "f[1,5,5,1] = [[[[-15],[-14],[-18],[-4],[-22]],[[-11],[-19],[-20],[-5],[-3]],"
+           "[[-21],[-7],[-8],[-23],[-2]],[[-17],[-1],[-16],[-25],[-24]],[[-10],[-9],[-13],"
+           "[-12],[-6]]]]",
+     .out = "[[[[-11],[-4]],[[-1],[-8]]]]"},
+    {.attrs = "{\"kernel_shape\": [2, 2], \"padding\": \"same\"}",
+     .in = "f[1,5,5,1] = [[[[-15],[-14],[-18],[-4],[-22]],[[-11],[-19],[-20],[-5],[-3]],"
+           "[[-21],[-7],[-8],[-23],[-2]],[[-17],[-1],[-16],[-25],[-24]],[[-10],[-9],[-13],"
+           "[-12],[-6]]]]",
+     .out = "[[[[-11],[-4],[-3]],[[-1],[-8],[-2]],[[-9],[-12],[-6]]]]"},
+    {.attrs = "{\"kernel_shape\": [1, 2]}",
+     .in = "f[1,1,4,1] = [[[[1],[\"nan\"],[\"-inf\"],[\"-inf\"]]]]",
+     .out = "[[[[\"nan\"],[\"-inf\"]]]]",
+     .kink = true},
+    {.attrs = "{\"kernel_shape\": [2, 2]}", .in = "f[0,4,4,3] = []", .out = "[]"},
+    {.attrs = "{\"kernel_shape\": [2, 2]}", .in = "f[2,4,6,3] -4..4"},
+    {.attrs = "{\"kernel_shape\": [2, 2]}", .in = "f[1,4,4,9] -4..4"},
+    {.attrs = "{\"kernel_shape\": [3, 2], \"strides\": [1, 2]}", .in = "f[2,5,4,5] -4..4"},
+    {.attrs = "{\"kernel_shape\": [3, 3], \"strides\": [2, 2], \"pads\": [1, 0, 1, 2]}",
+     .in = "f[1,5,5,4] -4..4"},
+    {.attrs = "{\"kernel_shape\": [3, 3], \"padding\": \"same\"}", .in = "f[1,4,5,2] -4..4"},
+    {.attrs = "{\"kernel_shape\": [3, 3], \"strides\": [2, 2], \"rounding\": \"ceil\", "
+              "\"data_format\": \"NCHW\"}",
+     .in = "f[2,3,6,6] -4..4"},
+    {.attrs = "{\"kernel_shape\": [1, 1]}", .in = "f[1,1,1,1] -4..4"},
+};
+static const rill_op_case max_gradient_cases[] = {
+    {.attrs = "{\"kernel_shape\": [2, 2]}",
+     .in = "f[1,4,4,1] = [[[[5],[6],[7],[8]],[[2],[10],[4],[11]],[[7],[9],[3],[5]],[[8],[6],"
+           "[7],[1]]]]; f[1,2,2,1] = [[[[1],[2]],[[3],[4]]]]",
+     .out = "[[[[0],[0],[0],[0]],[[0],[1],[0],[2]],[[0],[3],[0],[0]],[[0],[0],[4],[0]]]]"},
+    {.attrs = "{\"kernel_shape\": [2, 2], \"strides\": [1, 1]}",
+     .in = "f[1,3,3,1] = [[[[1],[1],[1]],[[1],[1],[1]],[[1],[1],[1]]]]; f[1,2,2,1] = [[[[1],"
+           "[2]],[[3],[4]]]]",
+     .out = "[[[[1],[2],[0]],[[3],[4],[0]],[[0],[0],[0]]]]",
+     .kink = true},
+    {.attrs = "{\"kernel_shape\": [2, 2]}", .in = "f[2,4,6,3] -4..4; f[2,2,3,3] -1..1"},
+    {.attrs = "{\"kernel_shape\": [2, 2]}", .in = "f[1,4,4,9] -4..4; f[1,2,2,9] -1..1"},
+    {.attrs = "{\"kernel_shape\": [3, 2], \"strides\": [1, 2]}",
+     .in = "f[2,5,4,5] -4..4; f[2,3,2,5] -1..1"},
+    {.attrs = "{\"kernel_shape\": [3, 3], \"strides\": [2, 2], \"pads\": [1, 0, 1, 2]}",
+     .in = "f[1,5,5,4] -4..4; f[1,3,3,4] -1..1"},
+    {.attrs = "{\"kernel_shape\": [3, 3], \"padding\": \"same\"}",
+     .in = "f[1,4,5,2] -4..4; f[1,2,2,2] -1..1"},
+    {.attrs = "{\"kernel_shape\": [3, 3], \"strides\": [2, 2], \"rounding\": \"ceil\", "
+              "\"data_format\": \"NCHW\"}",
+     .in = "f[2,3,6,6] -4..4; f[2,3,3,3] -1..1"},
+    {.attrs = "{\"kernel_shape\": [1, 1]}", .in = "f[1,1,1,1] -4..4; f[1,1,1,1] -1..1"},
+};
+static const rill_op_case pick_cases[] = {
+    {.attrs = "{\"kernel_shape\": [2, 2]}",
+     .in = "f[1,4,4,1] = [[[[5],[6],[7],[8]],[[2],[10],[4],[11]],[[7],[9],[3],[5]],[[8],[6],"
+           "[7],[1]]]]; f[1,4,4,1] = [[[[0],[1],[2],[3]],[[4],[5],[6],[7]],[[8],[9],[10],"
+           "[11]],[[12],[13],[14],[15]]]]",
+     .out = "[[[[5],[7]],[[9],[14]]]]"},
+    {.attrs = "{\"kernel_shape\": [2, 2]}", .in = "f[2,4,6,3] -4..4; f[2,4,6,3] -1..1"},
+    {.attrs = "{\"kernel_shape\": [2, 2]}", .in = "f[1,4,4,9] -4..4; f[1,4,4,9] -1..1"},
+    {.attrs = "{\"kernel_shape\": [3, 2], \"strides\": [1, 2]}",
+     .in = "f[2,5,4,5] -4..4; f[2,5,4,5] -1..1"},
+    {.attrs = "{\"kernel_shape\": [3, 3], \"strides\": [2, 2], \"pads\": [1, 0, 1, 2]}",
+     .in = "f[1,5,5,4] -4..4; f[1,5,5,4] -1..1"},
+    {.attrs = "{\"kernel_shape\": [3, 3], \"padding\": \"same\"}",
+     .in = "f[1,4,5,2] -4..4; f[1,4,5,2] -1..1"},
+    {.attrs = "{\"kernel_shape\": [3, 3], \"strides\": [2, 2], \"rounding\": \"ceil\", "
+              "\"data_format\": \"NCHW\"}",
+     .in = "f[2,3,6,6] -4..4; f[2,3,6,6] -1..1"},
+    {.attrs = "{\"kernel_shape\": [1, 1]}", .in = "f[1,1,1,1] -4..4; f[1,1,1,1] -1..1"},
+};
+static const rill_op_case avg_cases[] = {
+    {.attrs = "{\"kernel_shape\": [2, 2]}",
+     .in = "f[1,4,4,1] = [[[[5],[6],[7],[8]],[[2],[10],[4],[11]],[[7],[9],[3],[5]],[[8],[6],"
+           "[7],[1]]]]",
+     .out = "[[[[5.75],[7.5]],[[7.5],[4]]]]"},
+    {.attrs = "{\"kernel_shape\": [2, 2], \"data_format\": \"NCHW\"}",
+     .in = "f[1,1,4,4] = [[[[5,6,7,8],[2,10,4,11],[7,9,3,5],[8,6,7,1]]]]",
+     .out = "[[[[5.75,7.5],[7.5,4]]]]"},
+    {.attrs = "{\"kernel_shape\": [3, 3], \"strides\": [2, 2], \"rounding\": \"ceil\", "
+              "\"data_format\": \"NCHW\", \"count_include_pad\": true}",
+     .in = "f[1,1,4,4] = [[[[-36,0,-48,-12],[-24,-48,0,-24],[36,36,48,24],[-12,36,36,0]]]]",
+     .out = "[[[[-4,-2],[30,27]]]]"},
+    {.attrs = "{\"kernel_shape\": [3, 3], \"strides\": [2, 2], \"rounding\": \"ceil\", "
+              "\"data_format\": \"NCHW\", \"count_include_pad\": false}",
+     .in = "f[1,1,4,4] = [[[[-36,0,-48,-12],[-24,-48,0,-24],[36,36,48,24],[-12,36,36,0]]]]",
+     .out = "[[[[-4,-2],[30,27]]]]"},
+    {.attrs = "{\"kernel_shape\": [2, 2], \"strides\": [2, 2], \"pads\": [1, 1, 1, 1], "
+              "\"rounding\": \"ceil\", \"count_include_pad\": true}",
+     .in = "f[1,5,5,1] = [[[[-24],[0],[36],[36],[-36]],[[36],[-48],[24],[36],[24]],[[-36],"
+           "[-48],[-36],[48],[48]],[[-12],[48],[36],[-12],[24]],[[12],[-36],[-12],[0],[48]]]]",
+     .out = "[[[[-6],[9],[0]],[[0],[-27],[39]],[[0],[9],[15]]]]"},
+    {.attrs = "{\"kernel_shape\": [2, 2], \"strides\": [2, 2], \"pads\": [1, 1, 1, 1], "
+              "\"rounding\": \"ceil\", \"count_include_pad\": false}",
+     .in = "f[1,5,5,1] = [[[[-24],[0],[36],[36],[-36]],[[36],[-48],[24],[36],[24]],[[-36],"
+           "[-48],[-36],[48],[48]],[[-12],[48],[36],[-12],[24]],[[12],[-36],[-12],[0],[48]]]]",
+     .out = "[[[[-24],[18],[0]],[[0],[-27],[39]],[[0],[9],[15]]]]"},
+    {.attrs = "{\"kernel_shape\": [2, 2]}", .in = "f[2,4,6,3] -2..2"},
+    {.attrs = "{\"kernel_shape\": [2, 2]}", .in = "f[1,4,4,9] -2..2"},
+    {.attrs = "{\"kernel_shape\": [3, 2], \"strides\": [1, 2]}", .in = "f[2,5,4,5] -2..2"},
+    {.attrs = "{\"kernel_shape\": [3, 3], \"strides\": [2, 2], \"pads\": [1, 0, 1, 2]}",
+     .in = "f[1,5,5,4] -2..2"},
+    {.attrs = "{\"kernel_shape\": [3, 3], \"strides\": [2, 2], \"pads\": [1, 0, 1, 2], "
+              "\"count_include_pad\": true}",
+     .in = "f[1,5,5,4] -2..2"},
+    {.attrs = "{\"kernel_shape\": [3, 3], \"padding\": \"same\"}", .in = "f[1,4,5,2] -2..2"},
+    {.attrs = "{\"kernel_shape\": [3, 3], \"padding\": \"same\", \"count_include_pad\": true}",
+     .in = "f[1,4,5,2] -2..2"},
+    {.attrs = "{\"kernel_shape\": [3, 3], \"strides\": [2, 2], \"rounding\": \"ceil\", "
+              "\"data_format\": \"NCHW\"}",
+     .in = "f[2,3,6,6] -2..2"},
+    {.attrs = "{\"kernel_shape\": [3, 3], \"strides\": [2, 2], \"rounding\": \"ceil\", "
+              "\"data_format\": \"NCHW\", \"count_include_pad\": true}",
+     .in = "f[2,3,6,6] -2..2"},
+    {.attrs = "{\"kernel_shape\": [1, 1]}", .in = "f[1,1,1,1] -2..2"},
+    {.attrs = "{\"kernel_shape\": [2, 2]}", .in = "f[0,4,4,3] = []", .out = "[]"},
+};
+static const rill_op_case avg_gradient_cases[] = {
+    {.attrs = "{\"kernel_shape\": [2, 2], \"strides\": [2, 2], \"pads\": [1, 1, 1, 1], "
+              "\"rounding\": \"ceil\", \"count_include_pad\": true}",
+     .in = "f[1,3,3,1] = [[[[4],[-4],[4]],[[-8],[-8],[0]],[[0],[-4],[4]]]]; f[1,5,5,1] 0..1",
+     .out = "[[[[1],[-1],[-1],[1],[1]],[[-2],[-2],[-2],[0],[0]],[[-2],[-2],[-2],[0],[0]],[[0],"
+            "[-1],[-1],[1],[1]],[[0],[-1],[-1],[1],[1]]]]"},
+    {.attrs = "{\"kernel_shape\": [2, 2], \"strides\": [2, 2], \"pads\": [1, 1, 1, 1], "
+              "\"rounding\": \"ceil\", \"count_include_pad\": false}",
+     .in = "f[1,3,3,1] = [[[[4],[-4],[4]],[[-8],[-8],[0]],[[0],[-4],[4]]]]; f[1,5,5,1] 0..1",
+     .out = "[[[[4],[-2],[-2],[2],[2]],[[-4],[-2],[-2],[0],[0]],[[-4],[-2],[-2],[0],[0]],[[0],"
+            "[-1],[-1],[1],[1]],[[0],[-1],[-1],[1],[1]]]]"},
+    {.attrs = "{\"kernel_shape\": [2, 2]}", .in = "f[2,2,3,3] -1..1; f[2,4,6,3] 0..1"},
+    {.attrs = "{\"kernel_shape\": [2, 2]}", .in = "f[1,2,2,9] -1..1; f[1,4,4,9] 0..1"},
+    {.attrs = "{\"kernel_shape\": [3, 2], \"strides\": [1, 2]}",
+     .in = "f[2,3,2,5] -1..1; f[2,5,4,5] 0..1"},
+    {.attrs = "{\"kernel_shape\": [3, 3], \"strides\": [2, 2], \"pads\": [1, 0, 1, 2]}",
+     .in = "f[1,3,3,4] -1..1; f[1,5,5,4] 0..1"},
+    {.attrs = "{\"kernel_shape\": [3, 3], \"strides\": [2, 2], \"pads\": [1, 0, 1, 2], "
+              "\"count_include_pad\": true}",
+     .in = "f[1,3,3,4] -1..1; f[1,5,5,4] 0..1"},
+    {.attrs = "{\"kernel_shape\": [3, 3], \"padding\": \"same\"}",
+     .in = "f[1,2,2,2] -1..1; f[1,4,5,2] 0..1"},
+    {.attrs = "{\"kernel_shape\": [3, 3], \"padding\": \"same\", \"count_include_pad\": true}",
+     .in = "f[1,2,2,2] -1..1; f[1,4,5,2] 0..1"},
+    {.attrs = "{\"kernel_shape\": [3, 3], \"strides\": [2, 2], \"rounding\": \"ceil\", "
+              "\"data_format\": \"NCHW\"}",
+     .in = "f[2,3,3,3] -1..1; f[2,3,6,6] 0..1"},
+    {.attrs = "{\"kernel_shape\": [3, 3], \"strides\": [2, 2], \"rounding\": \"ceil\", "
+              "\"data_format\": \"NCHW\", \"count_include_pad\": true}",
+     .in = "f[2,3,3,3] -1..1; f[2,3,6,6] 0..1"},
+    {.attrs = "{\"kernel_shape\": [1, 1]}", .in = "f[1,1,1,1] -1..1; f[1,1,1,1] 0..1"},
+};
+static const rill_op_case global_avg_cases[] = {
+    {.attrs = "{\"data_format\": \"NCHW\"}",
+     .in = "f[1,2,3,2] = [[[[-3,-2],[-1,0],[1,2]],[[3,4],[5,6],[7,8]]]]",
+     .out = "[[-0.5,5.5]]"},
+    {.attrs = "{\"keepdims\": true}",
+     .in = "f[1,3,2,2] = [[[[-3,3],[-2,4]],[[-1,5],[0,6]],[[1,7],[2,8]]]]",
+     .out = "[[[[-0.5,5.5]]]]"},
+    {.in = "f[2,3,4,5] -4..4"},
+    {.in = "f[1,1,1,1] -4..4"},
+};
+static const rill_op_case global_max_cases[] = {
+    {.attrs = "{\"data_format\": \"NCHW\"}",
+     .in = "f[1,2,3,2] = [[[[-3,-2],[-1,0],[1,2]],[[3,4],[5,6],[7,8]]]]",
+     .out = "[[2,8]]"},
+    {.attrs = "{\"keepdims\": true}",
+     .in = "f[1,3,2,2] = [[[[-3,3],[-2,4]],[[-1,5],[0,6]],[[1,7],[2,8]]]]",
+     .out = "[[[[2,8]]]]"},
+    {.in = "f[2,3,4,5] -4..4"},
+    {.in = "f[1,1,1,1] -4..4"},
+};
+
+#define POOL_OP(inputs_, outputs_, n_attrs_, kernels_, cases_)                          \
+    .struct_size = sizeof(rill_op), .family = "pooling", .inputs = inputs_,             \
+    .n_inputs = RILL_LEN(inputs_), .outputs = outputs_, .n_outputs = 1, .attrs = attrs, \
+    .n_attrs = n_attrs_, .kernels = kernels_, .n_kernels = RILL_LEN(kernels_),          \
+    .gradient = RILL_GRADIENT_VJP, .cost = cost, .cases = cases_, .n_cases = RILL_LEN(cases_)
+
+const rill_op rill_op_max_pool2d = {
+    POOL_OP(x_port, y_port, N_ATTRS_MAX, max_kernels, max_cases),
+    .name = "max_pool2d",
+    .summary = "Maximum over sliding windows",
+    .formula = "y[n, i, j, c] = max_{u, v} x[n, s i + u - p, s j + v - p, c]",
+    .doc = "Padding never wins. NaN propagates. The gradient goes to the first of equal maxima.",
+    .infer = infer_pool,
+    .vjp = vjp_max,
+};
+
+const rill_op rill_op_max_pool2d_gradient = {
+    POOL_OP(max_gradient_inputs, dx_port, N_ATTRS_MAX, max_gradient_kernels, max_gradient_cases),
+    .name = "max_pool2d_gradient",
+    .summary = "Adjoint of max_pool2d: each dy is added where the window's maximum was",
+    .formula = "dx = sum over windows of dy at the place of the first maximum of x",
+    .doc = "Linear in dy; as a function of x it is constant almost everywhere, so x gets no "
+           "gradient.",
+    .infer = infer_max_gradient,
+    .vjp = vjp_max_gradient,
+};
+
+const rill_op rill_op_max_pool2d_pick = {
+    POOL_OP(pick_inputs, y_port, N_ATTRS_MAX, pick_kernels, pick_cases),
+    .name = "max_pool2d_pick",
+    .summary = "Reads t where the maxima of x's windows are: adjoint of max_pool2d_gradient in dy",
+    .formula = "y[n, i, j, c] = t at the place of the first maximum of x in the window",
+    .doc = "x gets no gradient.",
+    .infer = infer_pick,
+    .vjp = vjp_pick,
+};
+
+const rill_op rill_op_avg_pool2d = {
+    POOL_OP(x_port, y_port, N_ATTRS_AVG, avg_kernels, avg_cases),
+    .name = "avg_pool2d",
+    .summary = "Average over sliding windows",
+    .formula = "y[n, i, j, c] = sum_{u, v} x[n, s i + u - p, s j + v - p, c] / count",
+    .doc = "count is the number of cells on the input, or with count_include_pad also those on the "
+           "padding; cells beyond it, under rounding \"ceil\", never count.",
+    .infer = infer_pool,
+    .vjp = vjp_avg,
+};
+
+const rill_op rill_op_avg_pool2d_gradient = {
+    POOL_OP(avg_gradient_inputs, dx_port, N_ATTRS_AVG, avg_gradient_kernels, avg_gradient_cases),
+    .name = "avg_pool2d_gradient",
+    .summary = "Adjoint of avg_pool2d: each dy is shared among its window",
+    .formula = "dx = sum over windows of dy / count at each of the window's cells",
+    .doc = "The bytes of like are not read.",
+    .infer = infer_avg_gradient,
+    .vjp = vjp_avg_gradient,
+};
+
+rill_value rill_max_pool2d(rill_graph *g, rill_value x, const rill_window *w)
+{
+    rill_window_values values;
+    rill_window_values_of(w, true, &values);
+    return rill_emit1(g, &rill_op_max_pool2d, x, values.attrs);
+}
+
+rill_value rill_avg_pool2d(rill_graph *g, rill_value x, const rill_window *w)
+{
+    rill_window_values values;
+    rill_window_values_of(w, true, &values);
+    return rill_emit1(g, &rill_op_avg_pool2d, x, values.attrs);
+}
+
+/* ---- global pools ---------------------------------------------------------------------------- */
+
+enum { GLOBAL_DATA_FORMAT, GLOBAL_KEEPDIMS };
+
+static bool global_nchw(const rill_attr *a)
+{
+    return strcmp(a[GLOBAL_DATA_FORMAT].u.s, "NCHW") == 0;
+}
+
+static rill_status infer_global(const rill_infer *c)
+{
+    const rill_shape *x = &c->in[0].shape;
+    const bool nchw = global_nchw(c->attrs);
+    if (x->rank != 2 + RILL_SPATIAL) {
+        char text[200];
+        return rill_infer_fail(c, "x: expected rank %d (%s), got %s", 2 + RILL_SPATIAL,
+                               nchw ? "NCHW" : "NHWC",
+                               rill_infer_shape_text(c, x, text, sizeof text));
+    }
+    rill_shape *y = &c->out[0].shape;
+    const rill_dim channels = x->dims[rill_window_channel(nchw)];
+    if (c->attrs[GLOBAL_KEEPDIMS].u.i) {
+        *y = *x;
+        for (int i = 0; i < RILL_SPATIAL; i++) y->dims[rill_window_spatial(nchw, i)] = 1;
+    } else {
+        *y = (rill_shape){.rank = 2, .dims = {x->dims[0], channels}};
+    }
+    return RILL_OK;
+}
+
+typedef rill_value (*reduction)(rill_graph *, rill_value, const int64_t *, size_t, bool);
+
+static void expand_global(const rill_expand *e, reduction reduce)
+{
+    const bool nchw = global_nchw(e->attrs);
+    int64_t axes[RILL_SPATIAL];
+    for (int i = 0; i < RILL_SPATIAL; i++) axes[i] = rill_window_spatial(nchw, i);
+    e->y[0] = reduce(e->graph, e->x[0], axes, RILL_SPATIAL, e->attrs[GLOBAL_KEEPDIMS].u.i != 0);
+}
+
+static void expand_global_avg(const rill_expand *e)
+{
+    expand_global(e, rill_reduce_mean);
+}
+
+static void expand_global_max(const rill_expand *e)
+{
+    expand_global(e, rill_reduce_max);
+}
+
+static const rill_attr_spec global_attrs[] = {
+    [GLOBAL_DATA_FORMAT] =
+        RILL_A_STRING("data_format", "NHWC", rill_window_formats, "where the channels stand"),
+    [GLOBAL_KEEPDIMS] = RILL_A_BOOL("keepdims", false, "keep height and width, with size 1"),
+};
+static const rill_port global_outputs[] = {PORT("y", 0, "[n, c], or with keepdims as x")};
+
+const rill_op rill_op_global_avg_pool2d = {
+    .struct_size = sizeof(rill_op),
+    .name = "global_avg_pool2d",
+    .family = "pooling",
+    .summary = "Average over height and width",
+    .formula = "y[n, c] = mean_{h, w} x[n, h, w, c]",
+    .doc = "Height and width are left out of the result unless keepdims is set (ONNX keeps them).",
+    .inputs = x_port,
+    .n_inputs = 1,
+    .outputs = global_outputs,
+    .n_outputs = 1,
+    .attrs = global_attrs,
+    .n_attrs = RILL_LEN(global_attrs),
+    .infer = infer_global,
+    .expand = expand_global_avg,
+    .gradient = RILL_GRADIENT_EXPAND,
+    .cases = global_avg_cases,
+    .n_cases = RILL_LEN(global_avg_cases),
+};
+
+const rill_op rill_op_global_max_pool2d = {
+    .struct_size = sizeof(rill_op),
+    .name = "global_max_pool2d",
+    .family = "pooling",
+    .summary = "Maximum over height and width",
+    .formula = "y[n, c] = max_{h, w} x[n, h, w, c]",
+    .doc = "Height and width are left out of the result unless keepdims is set (ONNX keeps them).",
+    .inputs = x_port,
+    .n_inputs = 1,
+    .outputs = global_outputs,
+    .n_outputs = 1,
+    .attrs = global_attrs,
+    .n_attrs = RILL_LEN(global_attrs),
+    .infer = infer_global,
+    .expand = expand_global_max,
+    .gradient = RILL_GRADIENT_EXPAND,
+    .cases = global_max_cases,
+    .n_cases = RILL_LEN(global_max_cases),
+};
+
+static const rill_attr *format_attr(const char *data_format, rill_attr *value)
+{
+    value[GLOBAL_DATA_FORMAT] = data_format ? rill_attr_string(data_format) : (rill_attr){0};
+    value[GLOBAL_KEEPDIMS] = rill_attr_bool(false);
+    return value;
+}
+
+rill_value rill_global_avg_pool2d(rill_graph *g, rill_value x, const char *data_format)
+{
+    rill_attr values[RILL_LEN(global_attrs)];
+    return rill_emit1(g, &rill_op_global_avg_pool2d, x, format_attr(data_format, values));
+}
+
+rill_value rill_global_max_pool2d(rill_graph *g, rill_value x, const char *data_format)
+{
+    rill_attr values[RILL_LEN(global_attrs)];
+    return rill_emit1(g, &rill_op_global_max_pool2d, x, format_attr(data_format, values));
+}
