@@ -618,7 +618,7 @@ static void test_feeds(void **state)
     rill_graph_destroy(g);
 }
 
-/* A NaN is never a pass. */
+/* A NaN anywhere in s is never a pass. */
 static void test_nan_fails(void **state)
 {
     (void)state;
@@ -627,8 +627,7 @@ static void test_nan_fails(void **state)
     rill_gradcheck_options o = options(1);
     rill_gradcheck_report *r = check(g, rill_log(g, x), NULL, 0, &o);
     assert_int_equal(rill_gradcheck_verdict(r), RILL_FAIL);
-    assert_int_equal(rill_gradcheck_row_at(r, 0)->n_failed, 1);
-    assert_int_equal(rill_gradcheck_row_at(r, 0)->worst, 0);
+    assert_int_equal(rill_gradcheck_row_at(r, 0)->n_failed, 2);
     rill_gradcheck_report_destroy(r);
     rill_graph_destroy(g);
 }
