@@ -40,13 +40,13 @@ static inline rill_type infer_output(const rill_op *op, const rill_attr *attrs,
     return out[0];
 }
 
-/* Prepares and runs all units, the last one first: order must not matter. */
-static inline void run_kernel(const rill_op *op, const rill_kernel *kernel, const rill_attr *attrs,
-                              rill_tensor *const *in, uint32_t n_in, rill_tensor *out)
+/* Prepares and runs all units, in either order: it must not matter. Returns the first failure. */
+static inline rill_status try_kernel(const rill_op *op, const rill_kernel *kernel,
+                                     const rill_attr *attrs, rill_tensor *const *in, uint32_t n_in,
+                                     rill_tensor *out, bool forwards, rill_error *err)
 {
     rill_type types[MAX_KERNEL_INPUTS];
     const void *data[MAX_KERNEL_INPUTS] = {NULL};
-    rill_error err = {RILL_OK, 0, 0, ""};
     for (uint32_t k = 0; k < n_in; k++) {
         types[k] = in[k]->type;
         data[k] = in[k]->data;
@@ -60,25 +60,47 @@ static inline void run_kernel(const rill_op *op, const rill_kernel *kernel, cons
                       .user = op->user,
                       .n_phases = 1,
                       .units = {1}};
-    if (kernel->prepare) assert_int_equal(kernel->prepare(&call, &err), RILL_OK);
+    if (kernel->prepare) assert_int_equal(kernel->prepare(&call, err), RILL_OK);
     void *scratch = call.scratch ? malloc(call.scratch) : NULL;
     void *thread_scratch = call.thread_scratch ? malloc(call.thread_scratch) : NULL;
     void *const outputs[1] = {out->data};
+    rill_status status = RILL_OK;
     for (uint32_t phase = 0; phase < call.n_phases; phase++) {
-        for (int64_t unit = call.units[phase] - 1; unit >= 0; unit--) {
+        for (int64_t k = 0; status == RILL_OK && k < call.units[phase]; k++) {
             const rill_task task = {.call = &call,
                                     .in = data,
                                     .out = outputs,
                                     .scratch = scratch,
                                     .thread_scratch = thread_scratch,
                                     .phase = phase,
-                                    .unit = unit,
-                                    .err = &err};
-            assert_int_equal(kernel->run(&task), RILL_OK);
+                                    .unit = forwards ? k : call.units[phase] - 1 - k,
+                                    .seed = 11,
+                                    .step = 3,
+                                    .err = err};
+            status = kernel->run(&task);
         }
     }
     free(scratch);
     free(thread_scratch);
+    return status;
+}
+
+/* All units, the last one first. */
+static inline void run_kernel(const rill_op *op, const rill_kernel *kernel, const rill_attr *attrs,
+                              rill_tensor *const *in, uint32_t n_in, rill_tensor *out)
+{
+    rill_error err = {RILL_OK, 0, 0, ""};
+    rill_status status = try_kernel(op, kernel, attrs, in, n_in, out, false, &err);
+    if (status != RILL_OK) fail_msg("%s", err.message);
+}
+
+static inline void run_kernel_forwards(const rill_op *op, const rill_kernel *kernel,
+                                       const rill_attr *attrs, rill_tensor *const *in,
+                                       uint32_t n_in, rill_tensor *out)
+{
+    rill_error err = {RILL_OK, 0, 0, ""};
+    rill_status status = try_kernel(op, kernel, attrs, in, n_in, out, true, &err);
+    if (status != RILL_OK) fail_msg("%s", err.message);
 }
 
 #endif
