@@ -294,8 +294,8 @@ size_t rill_format_float(char *buf, double v, bool f32)
     } else if (size == 0) {
         *out++ = '0';
     } else {
-        char digits[20];
-        int point, n;
+        char digits[20] = "";
+        int point = 0, n;
         if (size < (f32 ? 0x1p24 : 0x1p53) && size == (double)(uint64_t)size) {
             n = integer_digits((uint64_t)size, digits, &point);
         } else {

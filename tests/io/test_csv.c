@@ -1,4 +1,5 @@
-/* CSV tables of numbers: what is taken, and where exactly the rest goes wrong. */
+/* CSV tables of numbers: what is taken, and where exactly the rest goes wrong (seed P20, T1). */
+#include "comma_locale.h"
 #include "io/io_test.h"
 
 #include <math.h>
@@ -114,6 +115,16 @@ static void test_load(void **state)
     assert_int_equal(rill_csv_load(NULL, path, &t, &err), RILL_ERR_NOT_FOUND);
 }
 
+static void test_decimal_comma_locale(void **state)
+{
+    (void)state;
+    static const char *const ab[] = {"a", "b"};
+    static const double data[] = {1.5, 2.25};
+    if (!comma_locale()) skip();
+    expect_table("a,b\n1.5,2.25\n", ab, 2, 1, data);
+    setlocale(LC_ALL, "C");
+}
+
 static void test_damaged(void **state)
 {
     (void)state;
@@ -131,9 +142,8 @@ static int end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reads),
-        cmocka_unit_test(test_refuses),
-        cmocka_unit_test(test_load),
+        cmocka_unit_test(test_reads),   cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_load),    cmocka_unit_test(test_decimal_comma_locale),
         cmocka_unit_test(test_damaged),
     };
     return cmocka_run_group_tests(tests, NULL, end);
