@@ -233,7 +233,8 @@ typedef enum rill_op_flags {
     RILL_OP_ALIAS = 2,       /* output 0 has the bytes of input 0: no kernel */
     RILL_OP_INPLACE = 4,     /* output 0 may lie on any same-sized input of the same shape */
     RILL_OP_RANDOM = 8, /* has the attribute `stream`, set from the node's name when left out */
-    RILL_OP_COMMUTATIVE = 16 /* of the first two inputs, bit for bit */
+    RILL_OP_COMMUTATIVE = 16, /* of the first two inputs, bit for bit */
+    RILL_OP_NOOP_IF_SAME = 32 /* output 0 is input 0 whenever their types are equal */
 } rill_op_flags;
 
 typedef struct rill_op {

@@ -10,6 +10,7 @@
 #include "rill/io.h"
 #include "rill/op.h"
 #include "rill/ops.h"
+#include "rill/passes.h"
 #include "rill/train.h"
 
 #endif

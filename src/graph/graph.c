@@ -220,10 +220,24 @@ void rill_scope_end(rill_graph *g)
 
 /* ---- appending ----------------------------------------------------------------------------- */
 
+/* A free name made of a taken one: NAME_N, for graphs that passes make. */
+static const char *renamed(rill_graph *g, const char *name)
+{
+    char buf[256];
+    for (uint64_t i = g->n_values;; i++) {
+        snprintf(buf, sizeof buf, "%.230s_%llu", name, (unsigned long long)i);
+        if (find_node(g, buf, strlen(buf)) < 0) return rill_arena_strdup(&g->arena, buf);
+    }
+}
+
 /* Appends `node` (its name in the arena) with outputs of the given types; all or nothing. */
 static rill_value append(rill_graph *g, rill_node_s node, const rill_type *types)
 {
-    if (find_node(g, node.name, strlen(node.name)) >= 0)
+    bool taken = find_node(g, node.name, strlen(node.name)) >= 0;
+    if (taken && g->renames) {
+        node.name = renamed(g, node.name);
+        if (!node.name) return fail_nomem(g);
+    } else if (taken)
         return rill_graph_fail(g, RILL_ERR_INVALID, "name \"%s\" is taken", node.name);
     if (g->n_nodes >= UINT32_MAX / 2 || g->n_values >= UINT32_MAX / 2 - node.n_outputs)
         return rill_graph_fail(g, RILL_ERR_INVALID, "graph \"%s\": too many nodes", g->name);

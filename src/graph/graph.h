@@ -75,7 +75,8 @@ struct rill_graph {
     const char *next_name; /* from rill_named */
     const char **scopes;   /* full prefixes, innermost last */
     size_t n_scopes, cap_scopes;
-    int64_t gradient_of;                  /* tag for nodes added now, -1 */
+    bool renames;        /* made by a pass: a taken name gets a number instead of an error */
+    int64_t gradient_of; /* tag for nodes added now, -1 */
     const struct rill_training *training; /* in the arena, or NULL */
     rill_error error;
 };

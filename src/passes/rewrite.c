@@ -1,0 +1,186 @@
+/* The frame that all passes share: which nodes are needed, copying a node, running a pass. */
+#include "passes/pass.h"
+
+#include "ops/ops.h"
+
+rill_roots rill_graph_roots(const rill_graph *g)
+{
+    return (rill_roots){g->outputs, g->n_outputs, g->updates, g->n_updates};
+}
+
+rill_status rill_rewrite_status(rill_rewrite *rw)
+{
+    if (rw->to->error.status != RILL_OK && rw->err) *rw->err = rw->to->error;
+    return rw->to->error.status;
+}
+
+static bool is_shape_only(const rill_op *op, size_t input)
+{
+    size_t port = input < op->n_inputs ? input : op->n_inputs - 1;
+    return (op->inputs[port].flags & RILL_PORT_SHAPE_ONLY) != 0;
+}
+
+/* ---- what the roots need --------------------------------------------------------------------- */
+
+typedef struct worklist {
+    uint32_t *nodes;
+    size_t n;
+} worklist;
+
+static void need(rill_rewrite *rw, worklist *list, rill_value v)
+{
+    uint32_t node = rill_value_at(rw->from, v)->node;
+    if (rw->needed[node]) return;
+    rw->needed[node] = true;
+    list->nodes[list->n++] = node;
+}
+
+/* Marks every node whose bytes the roots need. A composite that autodiff has expanded stands for
+ * its expansion. Each node enters the list once, so n_nodes entries suffice. */
+static rill_status mark_needed(rill_rewrite *rw, const rill_roots *roots)
+{
+    const rill_graph *g = rw->from;
+    worklist list = {rill_alloc(g->ctx, g->n_nodes * sizeof(uint32_t)), 0};
+    if (!list.nodes) return rill_nomem(rw->err, "pass");
+    for (size_t i = 0; i < roots->n_outputs; i++) need(rw, &list, roots->outputs[i]);
+    for (size_t i = 0; i < roots->n_updates; i++) {
+        need(rw, &list, roots->updates[i].variable);
+        need(rw, &list, roots->updates[i].value);
+    }
+    while (list.n) {
+        const rill_node_s *n = &g->nodes[list.nodes[--list.n]];
+        if (n->expansion)
+            for (uint32_t k = 0; k < n->n_outputs; k++) need(rw, &list, n->expansion->outputs[k]);
+        for (uint32_t i = 0; i < n->n_inputs; i++)
+            if (rill_valid(n->inputs[i]) && !is_shape_only(n->op, i)) need(rw, &list, n->inputs[i]);
+    }
+    rill_free(g->ctx, list.nodes, g->n_nodes * sizeof(uint32_t));
+    return RILL_OK;
+}
+
+/* ---- copying ------------------------------------------------------------------------------- */
+
+static rill_status stand_in(rill_rewrite *rw, rill_value v, rill_value *out)
+{
+    rill_type type = *rill_type_of(rw->from, v);
+    for (int32_t i = 0; i < type.shape.rank; i++) {
+        rill_dim d = type.shape.dims[i];
+        if (rill_dim_is_symbol(d) && rw->to->n_symbols == 0 && rw->options->sizes)
+            type.shape.dims[i] = rw->options->sizes[rill_dim_symbol(d)];
+        if (type.shape.dims[i] == RILL_DIM_UNKNOWN) return RILL_ERR_NOT_FOUND;
+    }
+    rill_attr attrs[] = {rill_attr_shape(&type.shape), rill_attr_dtype(type.dtype)};
+    *out = rill_emit(rw->to, &rill_op_zeros, NULL, 0, attrs);
+    return rill_rewrite_status(rw);
+}
+
+rill_status rill_rewrite_inputs(rill_rewrite *rw, const rill_node_s *n, rill_value *in)
+{
+    for (uint32_t i = 0; i < n->n_inputs; i++) {
+        rill_value v = n->inputs[i];
+        in[i] = rill_valid(v) ? rw->map[v.ref - 1] : RILL_NONE;
+        if (!rill_valid(v) || rill_valid(in[i])) continue;
+        if (!is_shape_only(n->op, i))
+            return rill_fail(rw->err, RILL_ERR_INTERNAL, "pass: input %u of \"%s\" was not emitted",
+                             i, n->name);
+        RILL_TRY(stand_in(rw, v, &in[i]));
+    }
+    return RILL_OK;
+}
+
+static rill_value copy_source(rill_rewrite *rw, const rill_node_s *n)
+{
+    const rill_type *type = &rw->from->values[n->first_value].type;
+    if (n->kind == RILL_NODE_INPUT) return rill_input(rw->to, n->name, type->dtype, type->shape);
+    if (n->kind == RILL_NODE_CONSTANT) return rill_constant(rw->to, n->name, n->data);
+    rill_value v = rill_variable(rw->to, n->name, type->dtype, type->shape, NULL);
+    if (rill_valid(v)) {
+        rill_node_s *copy = &rw->to->nodes[rill_value_at(rw->to, v)->node];
+        copy->trainable = n->trainable;
+        copy->init = n->init; /* borrowed: `from` outlives the rewritten graph or none reads it */
+    }
+    return v;
+}
+
+rill_status rill_rewrite_copy_with(rill_rewrite *rw, size_t node, const rill_attr *attrs)
+{
+    const rill_node_s *n = &rw->from->nodes[node];
+    rill_graph *to = rw->to;
+    rill_value stack[16], *in = stack, v;
+    if (n->kind != RILL_NODE_OP) {
+        v = copy_source(rw, n);
+    } else {
+        if (n->n_inputs > RILL_LEN(stack)) in = rill_alloc_zero(to->ctx, n->n_inputs, sizeof *in);
+        if (!in) return rill_nomem(rw->err, "pass");
+        rill_status st = rill_rewrite_inputs(rw, n, in);
+        if (st == RILL_OK) {
+            to->gradient_of = -1;
+            if (n->gradient_of >= 0) {
+                const rill_node_s *of = &rw->from->nodes[n->gradient_of];
+                rill_value mapped = rw->map[of->first_value];
+                if (rill_valid(mapped)) to->gradient_of = rill_value_node(to, mapped);
+            }
+            v = rill_emit(rill_named(to, n->name), n->op, in, n->n_inputs,
+                          attrs ? attrs : n->attrs);
+            to->gradient_of = -1;
+        }
+        if (in != stack) rill_free(to->ctx, in, n->n_inputs * sizeof *in);
+        if (st != RILL_OK) return st;
+    }
+    RILL_TRY(rill_rewrite_status(rw));
+    to->nodes[rill_value_at(to, v)->node].auto_named = n->auto_named;
+    for (uint32_t k = 0; k < n->n_outputs; k++)
+        rw->map[n->first_value + k] = rill_output_of(to, v, k);
+    return RILL_OK;
+}
+
+rill_status rill_rewrite_copy(rill_rewrite *rw, size_t node)
+{
+    return rill_rewrite_copy_with(rw, node, NULL);
+}
+
+/* ---- running ------------------------------------------------------------------------------- */
+
+static rill_status emit_all(const rill_pass *pass, rill_rewrite *rw, const rill_roots *roots)
+{
+    if (pass->begin) RILL_TRY(pass->begin(rw));
+    for (size_t i = 0; i < rw->from->n_nodes; i++) {
+        const rill_node_s *n = &rw->from->nodes[i];
+        if (!rw->needed[i] || rill_valid(rw->map[n->first_value])) continue;
+        RILL_TRY(pass->node ? pass->node(rw, i) : rill_rewrite_copy(rw, i));
+    }
+    for (size_t i = 0; i < roots->n_outputs; i++)
+        if (rill_output(rw->to, rw->map[roots->outputs[i].ref - 1]) != RILL_OK)
+            return rill_rewrite_status(rw);
+    for (size_t i = 0; i < roots->n_updates; i++)
+        if (rill_update(rw->to, rw->map[roots->updates[i].variable.ref - 1],
+                        rw->map[roots->updates[i].value.ref - 1]) != RILL_OK)
+            return rill_rewrite_status(rw);
+    return RILL_OK;
+}
+
+rill_status rill_pass_run(const rill_pass *pass, const rill_graph *from, const rill_roots *roots,
+                          const rill_pass_options *options, rill_graph **to, rill_value *map,
+                          rill_error *err)
+{
+    *to = NULL;
+    rill_rewrite rw = {.from = from, .map = map, .options = options, .err = err};
+    memset(map, 0, from->n_values * sizeof *map);
+    RILL_TRY(rill_graph_create(from->ctx, from->name, &rw.to, err));
+    rw.to->renames = true;
+    rw.needed = rill_alloc_zero(from->ctx, from->n_nodes, sizeof *rw.needed);
+    rill_status st = rw.needed ? mark_needed(&rw, roots) : rill_nomem(err, "pass");
+    if (st == RILL_OK && pass != &rill_pass_bind) /* symbols keep their numbers until bound */
+        for (size_t i = 0; i < from->n_symbols; i++) rill_symbol(rw.to, from->symbols[i]);
+    if (st == RILL_OK) st = rill_rewrite_status(&rw);
+    if (st == RILL_OK) st = emit_all(pass, &rw, roots);
+    if (pass->end) pass->end(&rw);
+    rill_free(from->ctx, rw.needed, from->n_nodes * sizeof *rw.needed);
+    if (st != RILL_OK) {
+        rill_graph_destroy(rw.to);
+        rill_error_prefix(err, "pass %s", pass->name);
+        return st;
+    }
+    *to = rw.to;
+    return RILL_OK;
+}
