@@ -191,6 +191,11 @@ void rill_monitor_wake(rill_monitor *m, bool all); /* one sleeper or all */
 /* Cores that the process may use (affinity), at least 1. */
 int rill_cpu_count(void);
 
+/* Denormals count as zero on the calling thread, until restored; in the form that the scheduler
+ * calls. */
+void rill_denormals_flush(void *unused, int worker);
+void rill_denormals_restore(void *unused, int worker);
+
 /* Instruction-set level that kernels use: found once. */
 typedef enum rill_cpu_level { RILL_CPU_BASE, RILL_CPU_AVX2, RILL_CPU_AVX512 } rill_cpu_level;
 rill_cpu_level rill_cpu(void);

@@ -93,12 +93,8 @@ static rill_status cse_node(rill_rewrite *rw, size_t node)
     rill_value stack[16] = {{0}}, *in = stack;
     if (n->n_inputs > RILL_LEN(stack)) in = rill_alloc_zero(rw->to->ctx, n->n_inputs, sizeof *in);
     if (!in) return rill_nomem(rw->err, "pass");
-    bool mapped = true; /* a shape-only input without bytes: a stand-in would be made twice */
-    for (uint32_t i = 0; i < n->n_inputs; i++) {
-        in[i] = rill_valid(n->inputs[i]) ? rw->map[n->inputs[i].ref - 1] : RILL_NONE;
-        mapped &= rill_valid(in[i]) || !rill_valid(n->inputs[i]);
-    }
-    rill_status st = mapped ? merge_or_copy(rw, node, in) : rill_rewrite_copy(rw, node);
+    rill_status st = rill_rewrite_inputs(rw, n, in);
+    if (st == RILL_OK) st = merge_or_copy(rw, node, in);
     if (in != stack) rill_free(rw->to->ctx, in, n->n_inputs * sizeof *in);
     return st;
 }

@@ -18,7 +18,7 @@ typedef struct rill_rewrite {
     const rill_graph *from;
     rill_graph *to;
     rill_value *map; /* by value of `from`: its value in `to`, invalid until emitted */
-    bool *needed;    /* by node of `from`: its bytes are needed for the roots */
+    bool *needed;    /* by node of `from`: the roots need it */
     const rill_pass_options *options;
     void *scratch; /* of the pass */
     rill_error *err;
@@ -60,8 +60,7 @@ rill_status rill_passes_run(const rill_graph *from, const rill_roots *roots, int
 /* Copies a node with its mapped inputs, name and attributes (`attrs` NULL: its own). */
 rill_status rill_rewrite_copy_with(rill_rewrite *rw, size_t node, const rill_attr *attrs);
 rill_status rill_rewrite_copy(rill_rewrite *rw, size_t node);
-/* The node's inputs in `to`; `in` has n_inputs entries. A shape-only input that is not there is
- * stood in for by `zeros`. */
+/* The node's inputs in `to`; `in` has n_inputs entries. */
 rill_status rill_rewrite_inputs(rill_rewrite *rw, const rill_node_s *n, rill_value *in);
 /* RILL_OK, or the error that `to` recorded, moved to rw->err. */
 rill_status rill_rewrite_status(rill_rewrite *rw);

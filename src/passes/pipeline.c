@@ -5,7 +5,6 @@
 /* After expand, which is repeated until no composite is left. */
 static const rill_pass *const pipeline[] = {
     &rill_pass_bind, &rill_pass_simplify, &rill_pass_cse,
-    &rill_pass_simplify, /* drops what only the nodes merged by cse needed */
 };
 
 #define MAX_NESTING 16

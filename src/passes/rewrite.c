@@ -1,8 +1,6 @@
 /* The frame that all passes share: which nodes are needed, copying a node, running a pass. */
 #include "passes/pass.h"
 
-#include "ops/ops.h"
-
 rill_roots rill_graph_roots(const rill_graph *g)
 {
     return (rill_roots){g->outputs, g->n_outputs, g->updates, g->n_updates};
@@ -12,12 +10,6 @@ rill_status rill_rewrite_status(rill_rewrite *rw)
 {
     if (rw->to->error.status != RILL_OK && rw->err) *rw->err = rw->to->error;
     return rw->to->error.status;
-}
-
-static bool is_shape_only(const rill_op *op, size_t input)
-{
-    size_t port = input < op->n_inputs ? input : op->n_inputs - 1;
-    return (op->inputs[port].flags & RILL_PORT_SHAPE_ONLY) != 0;
 }
 
 /* ---- what the roots need --------------------------------------------------------------------- */
@@ -60,30 +52,14 @@ static rill_status mark_needed(rill_rewrite *rw, const rill_roots *roots)
 
 /* ---- copying ------------------------------------------------------------------------------- */
 
-static rill_status stand_in(rill_rewrite *rw, rill_value v, rill_value *out)
-{
-    rill_type type = *rill_type_of(rw->from, v);
-    for (int32_t i = 0; i < type.shape.rank; i++) {
-        rill_dim d = type.shape.dims[i];
-        if (rill_dim_is_symbol(d) && rw->to->n_symbols == 0 && rw->options->sizes)
-            type.shape.dims[i] = rw->options->sizes[rill_dim_symbol(d)];
-        if (type.shape.dims[i] == RILL_DIM_UNKNOWN) return RILL_ERR_NOT_FOUND;
-    }
-    rill_attr attrs[] = {rill_attr_shape(&type.shape), rill_attr_dtype(type.dtype)};
-    *out = rill_emit(rw->to, &rill_op_zeros, NULL, 0, attrs);
-    return rill_rewrite_status(rw);
-}
-
 rill_status rill_rewrite_inputs(rill_rewrite *rw, const rill_node_s *n, rill_value *in)
 {
     for (uint32_t i = 0; i < n->n_inputs; i++) {
         rill_value v = n->inputs[i];
         in[i] = rill_valid(v) ? rw->map[v.ref - 1] : RILL_NONE;
-        if (!rill_valid(v) || rill_valid(in[i])) continue;
-        if (!is_shape_only(n->op, i))
-            return rill_fail(rw->err, RILL_ERR_INTERNAL, "pass: input %u of \"%s\" was not emitted",
-                             i, n->name);
-        RILL_TRY(stand_in(rw, v, &in[i]));
+        if (rill_valid(v) && !rill_valid(in[i]))
+            return rill_fail(rw->err, RILL_ERR_INTERNAL, "input %u of \"%s\" was not emitted", i,
+                             n->name);
     }
     return RILL_OK;
 }

@@ -1,0 +1,63 @@
+/* session.h: what a session holds between runs. */
+#ifndef RILL_SRC_SESSION_H
+#define RILL_SRC_SESSION_H
+
+#include "exec/program.h"
+
+/* A variable has two buffers: its value, and the place where a run puts the next one. */
+typedef struct rill_session_variable {
+    rill_value value; /* of the graph */
+    rill_tensor *now;
+    void *next; /* of the same size; NULL until a program updates it */
+} rill_session_variable;
+
+/* A program and what runs of it need; runs with the same key share one. */
+typedef struct rill_instance {
+    uint64_t *key; /* see make_key */
+    size_t key_length;
+    rill_program *program;
+    rill_schedule_state *state;
+    void **pointers;
+    rill_tensor **fresh;     /* results that a run makes for the caller */
+    const void **input_data; /* by program input */
+    rill_tensor **observed;  /* borrowed views, by output from n_fetches on */
+} rill_instance;
+
+struct rill_session {
+    rill_context *ctx;
+    const rill_graph *graph;
+    rill_session_options options;
+    int threads;
+    uint64_t step;
+    rill_session_variable *variables;
+    size_t n_variables;
+    rill_instance *instances;
+    size_t n_instances, cap_instances;
+    void *arena;
+    size_t arena_bytes;
+    char *thread_scratch; /* threads times scratch_bytes */
+    size_t scratch_bytes;
+    int64_t *sizes; /* of each symbol, for the run that is being made */
+    size_t cap_sizes;
+    uint64_t *key;
+    size_t cap_key;
+};
+
+/* One run under way. */
+typedef struct rill_run {
+    rill_session *session;
+    rill_instance *instance;
+    const rill_run_options *options;
+} rill_run;
+
+/* Runs one unit of one step. */
+rill_status rill_run_unit(const rill_run *run, int worker, uint32_t step, uint32_t phase,
+                          int64_t unit, rill_error *err);
+/* The bytes of a place in this run. */
+void *rill_run_pointer(const rill_run *run, const rill_place *place);
+
+/* debug.c: all steps in order on the calling thread. With an observer, it is called for each node
+ * of the user's graph; with check_nan, buffers are poisoned and the first NaN ends the run. */
+rill_status rill_run_debug(const rill_run *run, rill_error *err);
+
+#endif
