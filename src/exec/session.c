@@ -5,7 +5,7 @@
  * during a run of one that is there. */
 #include "exec/session.h"
 
-#include "rill/passes.h"
+#include "ops/blas.h"
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
