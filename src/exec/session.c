@@ -377,7 +377,7 @@ static rill_status make_instance(rill_session *s, const rill_run_options *o, siz
 static rill_status get_instance(rill_session *s, const rill_run_options *o, rill_instance **out,
                                 rill_error *err)
 {
-    size_t length;
+    size_t length = 0;
     RILL_TRY(bind_feeds(s, o, err));
     RILL_TRY(make_key(s, o, &length, err));
     for (size_t i = 0; i < s->n_instances; i++)

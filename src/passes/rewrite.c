@@ -44,7 +44,7 @@ static rill_status mark_needed(rill_rewrite *rw, const rill_roots *roots)
         if (n->expansion)
             for (uint32_t k = 0; k < n->n_outputs; k++) need(rw, &list, n->expansion->outputs[k]);
         for (uint32_t i = 0; i < n->n_inputs; i++)
-            if (rill_valid(n->inputs[i]) && !is_shape_only(n->op, i)) need(rw, &list, n->inputs[i]);
+            if (rill_valid(n->inputs[i])) need(rw, &list, n->inputs[i]);
     }
     rill_free(g->ctx, list.nodes, g->n_nodes * sizeof(uint32_t));
     return RILL_OK;
