@@ -157,7 +157,7 @@ static int read_tensor(const cli *c, const char *name, const char *text, rill_dt
     rill_status st = file ? rill_tensor_load(NULL, text, out, &err)
                           : rill_tensor_parse(NULL, text, dtype, out, &err);
     if (st == RILL_OK) return EXIT_DONE;
-    char where[300];
+    char where[320];
     snprintf(where, sizeof where, "--input %s", name);
     err.line = 0;
     return cli_fail(c, where, &err);
