@@ -93,7 +93,8 @@ static const rill_op *find_activation(const rill_graph *g, const char *name)
 
 static bool is_unary(const rill_op *op)
 {
-    if (op->n_inputs != 1 || op->n_outputs != 1 || (op->inputs[0].flags & RILL_PORT_VARIADIC)) {
+    if (op->n_inputs != 1 || op->n_outputs != 1 || op->n_attrs > 16 ||
+        (op->inputs[0].flags & RILL_PORT_VARIADIC)) {
         return false;
     }
     for (uint32_t i = 0; i < op->n_attrs; i++) {
@@ -108,7 +109,10 @@ static rill_status check_activation(const rill_infer *c, const char *name)
     const rill_op *op = find_activation(c->graph, name);
     if (op && is_unary(op)) {
         rill_type y = {0};
-        RILL_TRY(rill_op_infer(c->graph, op, c->out, 1, NULL, &y, c->err));
+        rill_attr absent = {.type = RILL_ATTR_ABSENT}, defaults[16];
+        for (uint32_t i = 0; i < op->n_attrs; i++)
+            RILL_TRY(rill_attr_check(&op->attrs[i], &absent, &defaults[i], c->err));
+        RILL_TRY(rill_op_infer(c->graph, op, c->out, 1, defaults, &y, c->err));
         if (y.dtype == c->out[0].dtype && rill_shape_equal(&y.shape, &c->out[0].shape)) {
             return RILL_OK;
         }
