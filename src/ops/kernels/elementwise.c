@@ -124,7 +124,7 @@ BINARY_INT(add, (T)((U)a + (U)b))
 BINARY_INT(sub, (T)((U)a - (U)b))
 BINARY_INT(mul, (T)((U)a *(U)b))
 /* a / -1 is written as 0 - a, which wraps where the machine would trap. */
-BINARY_INT(div, b == 0 ? (T)0 : b == (T)-1 && (T)-1 < 0 ? (T)((U)0 - (U)a) : (T)(a / b))
+BINARY_INT(div, (T)(b == 0 ? 0 : b == (T)-1 && (T)-1 < 0 ? (T)((U)0 - (U)a) : a / b))
 
 /* The divisor's sign, also for a zero result; the remainder itself is exact. */
 static inline float mod_float(float a, float b)
