@@ -240,7 +240,7 @@ rill_value rill_sum_to(rill_graph *g, rill_value x, rill_value like)
     bool known = true;
     for (int32_t i = 0; i < from.shape.rank; i++) known &= from.shape.dims[i] != RILL_DIM_UNKNOWN;
     if (known && rill_shape_equal(&from.shape, &to.shape)) return x;
-    return rill_node(g, "sum_like", (const rill_value[]){x, like}, 2, NULL, 0);
+    return rill_sum_like(g, x, like);
 }
 
 rill_value rill_where(rill_graph *g, rill_value condition, rill_value x)
