@@ -273,6 +273,34 @@ static void test_levels_give_the_same_bits(void **state)
     }
 }
 
+/* A loop cut anywhere gives the bits of the whole: blocks and fused tiles rely on it. */
+static void test_any_split_gives_the_same_bits(void **state)
+{
+    enum { N = 1037 };
+    const rill_elementwise_kernels *k = RILL_PICK(rill_elementwise);
+    rill_tensor *x[2] = {new_tensor(RILL_F32, RILL_SHAPE(N)), new_tensor(RILL_F32, RILL_SHAPE(N))};
+    static float whole[N], parts[N];
+    (void)state;
+    fill(x[0], 5);
+    fill(x[1], 6);
+    for (int id = 0; id < RILL_LOOP_equal; id++) {
+        const rill_loop loop = k->loops[id][RILL_F32][0];
+        if (!loop) continue;
+        const float *a = x[0]->data, *b = x[1]->data;
+        loop(whole, (const void *[]){a, b}, NULL, N);
+        for (int64_t i = 0, n = 1; i < N; i += n, n = n % 37 + 1) {
+            if (n > N - i) n = N - i;
+            loop(parts + i, (const void *[]){a + i, b + i}, NULL, n);
+        }
+        for (int i = 0; i < N; i++) {
+            if (isnan(whole[i]) && isnan(parts[i])) parts[i] = whole[i];
+        }
+        assert_memory_equal(whole, parts, sizeof(whole));
+    }
+    rill_tensor_destroy(x[0]);
+    rill_tensor_destroy(x[1]);
+}
+
 /* ---- special values -------------------------------------------------------------------------- */
 
 typedef struct row {
@@ -525,6 +553,7 @@ int main(void)
         cmocka_unit_test(test_clip_agrees_with_the_reference),
         cmocka_unit_test(test_output_may_lie_on_an_input),
         cmocka_unit_test(test_levels_give_the_same_bits),
+        cmocka_unit_test(test_any_split_gives_the_same_bits),
         cmocka_unit_test(test_special_values_of_unary_ops),
         cmocka_unit_test(test_special_values_of_binary_ops),
         cmocka_unit_test(test_integers_wrap_truncate_and_never_trap),
