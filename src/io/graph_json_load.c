@@ -65,7 +65,8 @@ static rill_status list_section(rill_loader *l, rill_json array, rill_section se
 {
     l->first[section] = l->n_entries;
     if (array.item && !rill_json_is(array, cJSON_Array))
-        return rill_json_expected(array, l->err, "an array");
+        return rill_load_at(l, rill_json_expected(array, l->err, "an array"),
+                            rill_section_names[section]);
     for (rill_json_member m = {0}; rill_json_next(array, &m);) {
         rill_entry e = {.json = m.value, .section = section, .number = (uint32_t)m.number};
         if (!rill_json_is(m.value, cJSON_Object))
@@ -212,7 +213,7 @@ static rill_status load_outputs(const rill_loader *l, rill_json array)
         rill_value v;
         rill_status st = rill_load_ref(l, m.value, &v);
         if (st == RILL_OK && rill_output(l->g, v) != RILL_OK)
-            st = rill_load_graph_error(l, m.value, "output", "");
+            st = rill_load_graph_error(l, m.value, "", "");
         if (st != RILL_OK) return rill_load_at_index(l, st, "outputs", m.number);
     }
     return RILL_OK;
@@ -233,7 +234,7 @@ static rill_status load_update(const rill_loader *l, rill_json object)
                               port ? "one output" : kinds[e->section]);
     RILL_TRY(rill_load_at(l, rill_load_ref(l, f[1], &value), "value"));
     if (rill_update(l->g, e->value, value) != RILL_OK)
-        return rill_load_graph_error(l, object, "update of", e->name);
+        return rill_load_graph_error(l, object, "", "");
     return rill_load_extras(l, object, rill_value_node(l->g, e->value), "update");
 }
 

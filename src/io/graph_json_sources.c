@@ -188,7 +188,8 @@ static rill_status load_init(const rill_loader *l, rill_json v, const rill_type 
     const char *keys[RILL_LEN(init_numbers) + 5] = {"op"};
     size_t which[RILL_LEN(init_numbers)], n = 0;
     if (rill_json_is(v, cJSON_String)) return init_kind(l, v, &init->kind);
-    if (!rill_json_is(v, cJSON_Object)) return rill_json_expected(v, l->err, "an object");
+    if (!rill_json_is(v, cJSON_Object))
+        return rill_json_expected(v, l->err, "an object or the name of an initialiser");
     RILL_TRY(rill_load_at(l, init_kind(l, rill_json_get(v, "op"), &init->kind), "op"));
     for (size_t i = 0; i < RILL_LEN(init_numbers); i++)
         if (init_numbers[i].kinds >> init->kind & 1) {

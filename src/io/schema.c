@@ -53,46 +53,55 @@ static const char *const definitions[][2] = {
     {"init",
      "{\"anyOf\": [{\"enum\": [\"zeros\", \"ones\", \"constant\", \"uniform\", \"normal\", "
      "\"truncated_normal\", \"glorot_uniform\", \"glorot_normal\", \"he_uniform\", \"he_normal\", "
-     "\"orthogonal\"]}, " INIT("\"zeros\", \"ones\"", "") ", " INIT("\"constant\"", ", \"value\": "
-                                                                                    "{\"anyOf\": "
-                                                                                    "[{\"type\": "
-                                                                                    "\"boolean\"},"
-                                                                                    " " REF("numbe"
-                                                                                            "r") ","
-                                                                                                 " " REF("integer") "]}") ", " INIT(
-         "\"uniform\"", ", \"low\": {\"type\": \"number\"}, \"high\": {\"type\": "
-                        "\"number\"}") ", " INIT("\"normal\", \"truncated_normal\"",
-                                                 ", \"mean\": {\"type\": \"number\"}, "
-                                                 "\"stddev\": " NUMBER_FROM_0) ", " INIT("\"glorot_"
-                                                                                         "uniform\""
-                                                                                         ", "
-                                                                                         "\"glorot_"
-                                                                                         "normal\","
-                                                                                         " \"he_"
-                                                                                         "uniform\""
-                                                                                         ", "
-                                                                                         "\"he_"
-                                                                                         "normal\"",
-                                                                                         ", "
-                                                                                         "\"fan_"
-                                                                                         "in\":"
-                                                                                         " " POSITIVE
-                                                                                         ", "
-                                                                                         "\"fan_"
-                                                                                         "out\":"
-                                                                                         " " POSITIVE
-                                                                                         ", "
-                                                                                         "\"layout"
-                                                                                         "\": "
-                                                                                         "{\"enum\""
-                                                                                         ": "
-                                                                                         "[\"HWIO\""
-                                                                                         ", "
-                                                                                         "\"OIHW\"]"
-                                                                                         "}") ","
-                                                                                              " " INIT("\"orthogonal\"",
-                                                                                                       ", \"gain\": {\"type\": \"number\"}") ", " INIT("\"data\"",
-                                                                                                                                                       ", " DATA_KEYS) "]}"},
+     "\"orthogonal\"]}, " INIT("\"zeros\", \"ones\"", "") ", " INIT(
+         "\"constant\"",
+         ", \"value\": "
+         "{\"anyOf\": "
+         "[{\"type\": "
+         "\"boolean\"},"
+         " " REF(
+             "numbe"
+             "r") ","
+                  " " REF(
+                      "integer") "]}") ", " INIT("\"uniform\"",
+                                                 ", \"low\": {\"type\": \"number\"}, \"high\": "
+                                                 "{\"type\": "
+                                                 "\"number\"}") ", " INIT("\"normal\", "
+                                                                          "\"truncated_normal\"",
+                                                                          ", \"mean\": {\"type\": "
+                                                                          "\"number\"}, "
+                                                                          "\"stddev\":"
+                                                                          " " NUMBER_FROM_0) ","
+                                                                                             " " INIT("\"glorot_"
+                                                                                                      "uniform\""
+                                                                                                      ", "
+                                                                                                      "\"glorot_"
+                                                                                                      "normal\","
+                                                                                                      " \"he_"
+                                                                                                      "uniform\""
+                                                                                                      ", "
+                                                                                                      "\"he_"
+                                                                                                      "normal\"",
+                                                                                                      ", "
+                                                                                                      "\"fan_"
+                                                                                                      "in\":"
+                                                                                                      " " POSITIVE
+                                                                                                      ", "
+                                                                                                      "\"fan_"
+                                                                                                      "out\":"
+                                                                                                      " " POSITIVE
+                                                                                                      ", "
+                                                                                                      "\"layout"
+                                                                                                      "\": "
+                                                                                                      "{\"enum\""
+                                                                                                      ": "
+                                                                                                      "[\"HWIO\""
+                                                                                                      ", "
+                                                                                                      "\"OIHW\"]"
+                                                                                                      "}") ","
+                                                                                                           " " INIT("\"orthogonal\"", ", \"gain\": {\"type\": \"number\"}") ", " INIT(
+                                                                                                               "\"data\"",
+                                                                                                               ", " DATA_KEYS) "]}"},
     {"variable",
      "{\"type\": \"object\", \"required\": [\"name\", \"dtype\", \"shape\"], \"properties\": "
      "{\"name\": " REF("name") ", \"dtype\": " REF("dtype") ", \"shape\": " REF(
@@ -112,24 +121,31 @@ static const char *const definitions[][2] = {
          "\"cosine\"", ", \"final\": " NUMBER_FROM_0) "]}"},
     {"optimizer",
      "{\"anyOf\": [{\"enum\": [\"sgd\", \"rmsprop\", \"adam\", \"adamw\"]}, " OPTIMIZER(
-         "\"sgd\"", ", \"momentum\": " BELOW_1 ", \"nesterov\": {\"type\": \"boolean\"}, "
-                    "\"weight_decay\": " NUMBER_FROM_0) ", " OPTIMIZER("\"rmsprop\"",
-                                                                       ", \"rho\": " BELOW_1
-                                                                       ", \"momentum\": " BELOW_1
-                                                                       ", \"centered\": {\"type\": "
-                                                                       "\"boolean\"}, "
-                                                                       "\"epsilon\": " NUMBER_FROM_0
-                                                                       ", "
-                                                                       "\"weight_decay\":"
-                                                                       " " NUMBER_FROM_0) ","
-                                                                                          " " OPTIMIZER("\"adam\"",
-                                                                                                        ", \"beta1\": " BELOW_1
-                                                                                                        ", \"beta2\": " BELOW_1
-                                                                                                        ", \"epsilon\": " NUMBER_FROM_0) ", " OPTIMIZER("\"adamw\"",
-                                                                                                                                                        ", \"beta1\": " BELOW_1
-                                                                                                                                                        ", \"beta2\": " BELOW_1
-                                                                                                                                                        ", \"epsilon\": " NUMBER_FROM_0
-                                                                                                                                                        ", \"weight_decay\": " NUMBER_FROM_0) "]}"},
+         "\"sgd\"",
+         ", \"momentum\": " BELOW_1 ", \"nesterov\": {\"type\": \"boolean\"}, "
+         "\"weight_decay\": " NUMBER_FROM_0) ", " OPTIMIZER("\"rmsprop\"",
+                                                            ", \"rho\": " BELOW_1
+                                                            ", \"momentum\": " BELOW_1
+                                                            ", \"centered\": {\"type\": "
+                                                            "\"boolean\"}, "
+                                                            "\"epsilon\": " NUMBER_FROM_0 ", "
+                                                            "\"weight_decay\":"
+                                                            " " NUMBER_FROM_0) ","
+                                                                               " " OPTIMIZER(
+                                                                                   "\"adam\"",
+                                                                                   ", "
+                                                                                   "\"beta1\":"
+                                                                                   " " BELOW_1
+                                                                                   ", "
+                                                                                   "\"beta2\":"
+                                                                                   " " BELOW_1
+                                                                                   ", "
+                                                                                   "\"epsilon\":"
+                                                                                   " " NUMBER_FROM_0) ", " OPTIMIZER("\"adamw\"",
+                                                                                                                     ", \"beta1\": " BELOW_1
+                                                                                                                     ", \"beta2\": " BELOW_1
+                                                                                                                     ", \"epsilon\": " NUMBER_FROM_0
+                                                                                                                     ", \"weight_decay\": " NUMBER_FROM_0) "]}"},
     {"metric",
      "{\"anyOf\": [{\"type\": \"string\"}, {\"type\": \"object\", \"required\": [\"op\"], "
      "\"properties\": {\"op\": {\"type\": \"string\"}, \"inputs\": {\"type\": \"array\", "
@@ -141,10 +157,11 @@ static const char *const definitions[][2] = {
                                                                                                "etr"
                                                                                                "ics"
                                                                                                "\":"
-                                                                                               " " ARRAY_OF("metric") ", \"batch_size\": " COUNT
-                                                                                                                      ", \"epochs\": " COUNT
-                                                                                                                      "}, " CLOSED
-                                                                                                                      "}"},
+                                                                                               " " ARRAY_OF(
+                                                                                                   "metric") ", \"batch_size\": " COUNT
+                                                                                                             ", \"epochs\": " COUNT
+                                                                                                             "}, " CLOSED
+                                                                                                             "}"},
 };
 
 static const char head[] =
@@ -158,26 +175,26 @@ static const char head[] =
                      "constant") ",\n"
                                  "    \"nodes\": " ARRAY_OF("node") ",\n    \"outputs\": " ARRAY_OF(
                                      "ref") ",\n"
-                                            "    \"updates\": " ARRAY_OF("update") ",\n    "
-                                                                                   "\"training\":"
-                                                                                   " " REF("trainin"
-                                                                                           "g") "\n"
-                                                                                                "  "
-                                                                                                "},"
-                                                                                                "\n"
-                                                                                                " "
-                                                                                                " " CLOSED
-                                                                                                ","
-                                                                                                "\n"
-                                                                                                "  "
-                                                                                                "\""
-                                                                                                "$d"
-                                                                                                "ef"
-                                                                                                "s"
-                                                                                                "\""
-                                                                                                ": "
-                                                                                                "{"
-                                                                                                "\n";
+                                            "    \"updates\": " ARRAY_OF(
+                                                "update") ",\n    "
+                                                          "\"training\":"
+                                                          " " REF("trainin"
+                                                                  "g") "\n"
+                                                                       "  "
+                                                                       "},"
+                                                                       "\n"
+                                                                       " "
+                                                                       " " CLOSED ","
+                                                                       "\n"
+                                                                       "  "
+                                                                       "\""
+                                                                       "$d"
+                                                                       "ef"
+                                                                       "s"
+                                                                       "\""
+                                                                       ": "
+                                                                       "{"
+                                                                       "\n";
 
 /* ---- ops ------------------------------------------------------------------------------------- */
 
