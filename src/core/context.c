@@ -99,3 +99,11 @@ void rill_options_copy(void *dst, size_t dst_size, const void *src)
     if (size < sizeof size) return;
     memcpy(dst, src, size < dst_size ? size : dst_size);
 }
+
+#define TEXT(x) #x
+#define VERSION(major, minor, patch) TEXT(major) "." TEXT(minor) "." TEXT(patch)
+
+const char *rill_version(void)
+{
+    return VERSION(RILL_VERSION_MAJOR, RILL_VERSION_MINOR, RILL_VERSION_PATCH);
+}
