@@ -72,7 +72,7 @@ static inline void run_units(const rill_kernel *k, const rill_call *call, const 
 
 /* Runs the kernel called `name` of y's node; returns the number of units of phase 0, or 0 if the
  * kernel does not accept the call. `in` in the order of the node's inputs, NULL where left out. */
-static inline int64_t run_kernel(const rill_graph *g, rill_value y, const char *name,
+static inline int64_t run_node(const rill_graph *g, rill_value y, const char *name,
                                  const void *const *in, void *out, unit_order order)
 {
     assert_int_equal(rill_graph_status(g), RILL_OK);

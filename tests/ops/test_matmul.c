@@ -36,12 +36,12 @@ static void compare(rill_dtype dtype, const problem *p)
     void *b = samples(dtype, rill_shape_count(&p->b), 500);
     void *want = samples(dtype, n, 0), *got = samples(dtype, n, 0), *again = samples(dtype, n, 0);
     const void *in[] = {a, b};
-    run_kernel(g, y, "reference", in, want, IN_ORDER);
-    assert_true(run_kernel(g, y, "blas", in, got, IN_ORDER) > 0);
+    run_node(g, y, "reference", in, want, IN_ORDER);
+    assert_true(run_node(g, y, "blas", in, got, IN_ORDER) > 0);
     check_close(dtype, got, want, n, dtype == RILL_F32 ? 1e-4 : 1e-12);
-    run_kernel(g, y, "blas", in, again, SHUFFLED);
+    run_node(g, y, "blas", in, again, SHUFFLED);
     check_bits(dtype, got, again, n);
-    run_kernel(g, y, "blas", in, again, REVERSED);
+    run_node(g, y, "blas", in, again, REVERSED);
     check_bits(dtype, got, again, n);
     free(a), free(b), free(want), free(got), free(again);
     rill_graph_destroy(g);
@@ -118,7 +118,7 @@ static void test_units(void **state)
     void *a = samples(RILL_F32, 128 * 784, 1), *b = samples(RILL_F32, 784 * 256, 2);
     void *c = samples(RILL_F32, 128 * 256, 0);
     const void *in[] = {a, b};
-    assert_true(run_kernel(g, y, "blas", in, c, IN_ORDER) >= 4);
+    assert_true(run_node(g, y, "blas", in, c, IN_ORDER) >= 4);
     free(a), free(b), free(c);
     rill_graph_destroy(g);
 }
@@ -134,8 +134,8 @@ static void test_specials(void **state)
     a[0] = (float)INFINITY;
     b[25] = (float)NAN;
     const void *in[] = {a, b};
-    run_kernel(g, y, "blas", in, got, IN_ORDER);
-    run_kernel(g, y, "reference", in, want, IN_ORDER);
+    run_node(g, y, "blas", in, got, IN_ORDER);
+    run_node(g, y, "reference", in, want, IN_ORDER);
     check_close(RILL_F32, got, want, 400, 0);
     assert_true(got[0] != got[0] && got[5] != got[5] && got[399] == 0);
     rill_graph_destroy(g);
@@ -151,8 +151,8 @@ static void test_integers(void **state)
     const int32_t a[] = {INT32_MAX, 3}, b[] = {2, 1};
     int32_t c;
     const void *in[] = {a, b};
-    assert_int_equal(run_kernel(g, y, "blas", in, &c, IN_ORDER), 0); /* not accepted */
-    run_kernel(g, y, "reference", in, &c, IN_ORDER);
+    assert_int_equal(run_node(g, y, "blas", in, &c, IN_ORDER), 0); /* not accepted */
+    run_node(g, y, "reference", in, &c, IN_ORDER);
     assert_int_equal(c, 1);
     rill_graph_destroy(g);
 }
@@ -168,7 +168,7 @@ static void test_random_vector_residual(void **state)
     float *a = samples(RILL_F32, M * K, 3), *b = samples(RILL_F32, K * N, 4);
     float *c = samples(RILL_F32, M * N, 0);
     const void *in[] = {a, b};
-    run_kernel(g, y, "blas", in, c, IN_ORDER);
+    run_node(g, y, "blas", in, c, IN_ORDER);
     double bv[K] = {0};
     for (int k = 0; k < K; k++) {
         for (int j = 0; j < N; j++) bv[k] += (double)b[k * N + j] * (j * 37 % 11 < 5 ? 1 : -1);
