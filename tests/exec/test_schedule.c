@@ -199,6 +199,17 @@ static bool choose_failures(job *j, rill_random *r, char *first, size_t size)
     return any;
 }
 
+/* Up to the first one that fails. */
+static void assert_all_before_ran_once(const job *j)
+{
+    for (uint32_t i = 0; i < j->g.n; i++)
+        for (uint32_t p = 0; p < j->n_phases[i]; p++)
+            for (int64_t u = 0; u < j->units[i][p]; u++) {
+                assert_int_equal(j->runs[i][p][u], 1);
+                if (j->fails[i][p][u]) return;
+            }
+}
+
 static void a_failure_stops_the_run_and_the_first_is_reported(void **state)
 {
     (void)state;
@@ -215,6 +226,7 @@ static void a_failure_stops_the_run_and_the_first_is_reported(void **state)
             j->shake = round % 3 == 0;
             assert_int_equal(job_run(j, thread_counts[t], &err), any ? RILL_ERR_INVALID : RILL_OK);
             if (any) assert_string_equal(err.message, first);
+            assert_all_before_ran_once(j);
             memset(j->fails, 0, sizeof j->fails);
             assert_int_equal(job_run(j, thread_counts[t], &err), RILL_OK);
             assert_all_ran_once(j);
@@ -264,26 +276,24 @@ static double seconds(clockid_t clock)
 }
 
 typedef struct meeting {
-    atomic_int arrived;
+    atomic_int inside;
     int expected;
     atomic_bool met;
-    atomic_int ran;
     uint32_t step; /* whose units meet */
-    uint32_t slow; /* a step that takes a while */
+    uint32_t slow; /* a step whose unit 0 takes a while */
 } meeting;
 
 /* Units of `step` wait until as many as expected run at once. */
 static rill_status meet(void *arg, int worker, uint32_t step, uint32_t phase, int64_t u,
                         rill_error *err)
 {
-    (void)worker, (void)phase, (void)u, (void)err;
+    (void)worker, (void)phase, (void)err;
     meeting *m = arg;
-    atomic_fetch_add(&m->ran, 1);
-    if (step == m->slow) sleep_ms(20);
+    if (step == m->slow && u == 0) sleep_ms(20);
     if (step != m->step && m->step != UINT32_MAX) return RILL_OK;
-    atomic_fetch_add(&m->arrived, 1);
-    for (int ms = 0; ms < 5000 && atomic_load(&m->arrived) < m->expected; ms++) sleep_ms(1);
-    if (atomic_load(&m->arrived) >= m->expected) atomic_store(&m->met, true);
+    if (atomic_fetch_add(&m->inside, 1) + 1 == m->expected) atomic_store(&m->met, true);
+    for (int ms = 0; ms < 5000 && !atomic_load(&m->met); ms++) sleep_ms(1);
+    atomic_fetch_sub(&m->inside, 1);
     return RILL_OK;
 }
 
@@ -333,11 +343,11 @@ static void independent_steps_run_at_once(void **state)
     expect_meeting(chain(3, 1, NULL, false), (meeting){.expected = 3, .step = UINT32_MAX}, 3);
 }
 
-/* The first step's units sleep long enough for the idle thread to sleep, too. */
+/* Unit 0 of the first step takes long enough for the thread of unit 1 to fall asleep. */
 static void sleeping_threads_wake_for_later_work(void **state)
 {
     (void)state;
-    expect_meeting(chain(2, 2, NULL, true), (meeting){.expected = 2, .step = 1, .slow = 0}, 3);
+    expect_meeting(chain(2, 2, NULL, true), (meeting){.expected = 2, .step = 1, .slow = 0}, 2);
 }
 
 static rill_status slow_unit(void *arg, int worker, uint32_t step, uint32_t phase, int64_t u,
@@ -363,31 +373,48 @@ static void idle_threads_do_not_spin(void **state)
 }
 
 /* The caller has nothing to do while another thread works, and still asks whether to cancel. */
-static bool cancel_at_once(void *arg)
+typedef struct patience {
+    atomic_int arrived;
+    int polls, cancel_at;
+} patience;
+
+static bool count_polls(void *arg)
 {
-    return atomic_fetch_add((atomic_int *)arg, 1) > 0;
+    patience *p = arg;
+    return ++p->polls == p->cancel_at;
 }
 
 static rill_status slow_elsewhere(void *arg, int worker, uint32_t step, uint32_t phase, int64_t u,
                                   rill_error *err)
 {
-    (void)arg, (void)step, (void)phase, (void)u, (void)err;
-    if (worker != 0) sleep_ms(20);
+    (void)step, (void)phase, (void)u, (void)err;
+    patience *p = arg;
+    atomic_fetch_add(&p->arrived, 1);
+    for (int ms = 0; ms < 5000 && atomic_load(&p->arrived) < 2; ms++) sleep_ms(1);
+    if (worker != 0) sleep_ms(150);
     return RILL_OK;
 }
 
 static void an_idle_caller_polls(void **state)
 {
     (void)state;
-    rill_schedule *s = chain(7, 2, NULL, true);
-    rill_schedule_state *st;
-    assert_int_equal(rill_schedule_state_create(s, &st, NULL), RILL_OK);
-    atomic_int polls = 0;
-    const rill_schedule_ops ops = {.arg = &polls, .unit = slow_elsewhere, .cancel = cancel_at_once};
-    assert_int_equal(rill_schedule_run(s, st, 2, &ops, NULL), RILL_ERR_CANCELLED);
-    assert_int_equal(polls, 2);
-    rill_schedule_state_destroy(st);
-    rill_schedule_destroy(s);
+#if defined(RILL_THREADS_OPENMP) || defined(RILL_THREADS_PTHREAD)
+    for (int cancel_at = 0; cancel_at < 4; cancel_at += 3) {
+        rill_schedule *s = chain(1, 2, NULL, true);
+        rill_schedule_state *st;
+        assert_int_equal(rill_schedule_state_create(s, &st, NULL), RILL_OK);
+        patience p = {.cancel_at = cancel_at};
+        const rill_schedule_ops ops = {.arg = &p, .unit = slow_elsewhere, .cancel = count_polls};
+        assert_int_equal(rill_schedule_run(s, st, 2, &ops, NULL),
+                         cancel_at ? RILL_ERR_CANCELLED : RILL_OK);
+        if (cancel_at)
+            assert_int_equal(p.polls, cancel_at);
+        else
+            assert_true(p.polls > 4);
+        rill_schedule_state_destroy(st);
+        rill_schedule_destroy(s);
+    }
+#endif
 }
 
 static void little_work_stays_on_one_thread(void **state)
