@@ -29,7 +29,7 @@ static rill_value cosine(rill_graph *g, const rill_optimizer *o, rill_value rate
     rill_value one = scalar(g, dtype, 1), final = scalar(g, dtype, o->schedule_final);
     rill_value done = rill_minimum(g, periods(g, o, step, dtype, false), one);
     rill_value wave = rill_cos(g, rill_mul(g, done, scalar(g, dtype, 3.141592653589793)));
-    rill_value share = rill_mul(g, rill_add(g, wave, one), scalar(g, dtype, 0.5));
+    rill_value half = scalar(g, dtype, 0.5), share = rill_mul(g, rill_add(g, wave, one), half);
     rill_value above = rill_mul(g, rill_sub(g, rate, final), share);
     return rill_add(g, above, final);
 }
@@ -65,7 +65,7 @@ static rill_value bias_correction(rill_graph *g, rill_value t, double beta, rill
 static rill_value adam_rate(rill_graph *g, const rill_optimizer *o, rill_value rate,
                             rill_value step, rill_dtype dtype)
 {
-    rill_value t = rill_add(g, rill_cast(g, step, dtype), scalar(g, dtype, 1));
+    rill_value one = scalar(g, dtype, 1), t = rill_add(g, rill_cast(g, step, dtype), one);
     rill_value first = bias_correction(g, t, o->beta1, dtype);
     rill_value second = rill_sqrt(g, bias_correction(g, t, o->beta2, dtype));
     return rill_div(g, rill_mul(g, rate, second), first);

@@ -28,7 +28,8 @@ static rill_value add_slot(const rule *r, const char *name)
 static rill_value blend(rill_graph *g, rill_value a, rill_value keep, rill_value b,
                         rill_value share)
 {
-    return rill_add(g, rill_mul(g, a, keep), rill_mul(g, b, share));
+    rill_value old = rill_mul(g, a, keep), new = rill_mul(g, b, share);
+    return rill_add(g, old, new);
 }
 
 /* The variable, shrunk by decoupled weight decay. */
