@@ -12,8 +12,10 @@
 #define SQRT_HALF 0.70710678118654752440
 #define SQRT_TWO_OVER_PI 0.79788456080286535588
 
-static const rill_port float_in[] = {{.name = "x", .dtypes = RILL_M_FLOAT, .same = 'T'}};
-static const rill_port float_out[] = {{.name = "y", .dtypes = RILL_M_FLOAT, .same = 'T'}};
+static const rill_port float_in[] = {
+    {.name = "x", .dtypes = RILL_M_FLOAT, .same = 'T', .doc = "any shape"}};
+static const rill_port float_out[] = {
+    {.name = "y", .dtypes = RILL_M_FLOAT, .same = 'T', .doc = "of x's shape"}};
 
 #define RANDOM_CASES(ATTRS)                                                      \
     {ATTRS, "f[2,3] 0.2..2"}, {ATTRS, "f[2,3] -2..-0.2"}, {ATTRS, "f[] 0.2..2"}, \
@@ -264,7 +266,7 @@ static void prelu_expand(const rill_expand *e)
 }
 
 static const rill_port prelu_in[] = {
-    {.name = "x", .dtypes = RILL_M_FLOAT, .same = 'T'},
+    {.name = "x", .dtypes = RILL_M_FLOAT, .same = 'T', .doc = "any shape"},
     {.name = "slope", .dtypes = RILL_M_FLOAT, .same = 'T', .doc = "broadcasts to x's shape"}};
 static const rill_op_case prelu_cases[] = {
     {NULL, "f[2,2] = [[-1,2],[-3,-4]]; f[2] = [0.5,0.25]", "[[-0.5,2],[-1.5,-1]]"},

@@ -5,12 +5,16 @@
  */
 #include "ops/elementwise.h"
 
-static const rill_port number_in[] = {{.name = "a", .dtypes = RILL_M_NUMBER, .same = 'T'},
-                                      {.name = "b", .dtypes = RILL_M_NUMBER, .same = 'T'}};
-static const rill_port number_out[] = {{.name = "y", .dtypes = RILL_M_NUMBER, .same = 'T'}};
-static const rill_port float_in[] = {{.name = "a", .dtypes = RILL_M_FLOAT, .same = 'T'},
-                                     {.name = "b", .dtypes = RILL_M_FLOAT, .same = 'T'}};
-static const rill_port float_out[] = {{.name = "y", .dtypes = RILL_M_FLOAT, .same = 'T'}};
+static const rill_port number_in[] = {
+    {.name = "a", .dtypes = RILL_M_NUMBER, .same = 'T', .doc = "left operand; broadcasts"},
+    {.name = "b", .dtypes = RILL_M_NUMBER, .same = 'T', .doc = "right operand; broadcasts"}};
+static const rill_port number_out[] = {
+    {.name = "y", .dtypes = RILL_M_NUMBER, .same = 'T', .doc = "of the broadcast shape"}};
+static const rill_port float_in[] = {
+    {.name = "a", .dtypes = RILL_M_FLOAT, .same = 'T', .doc = "left operand; broadcasts"},
+    {.name = "b", .dtypes = RILL_M_FLOAT, .same = 'T', .doc = "right operand; broadcasts"}};
+static const rill_port float_out[] = {
+    {.name = "y", .dtypes = RILL_M_FLOAT, .same = 'T', .doc = "of the broadcast shape"}};
 
 /* An op whose parts NAME_cases and NAME_vjp stand before it, and its builder. */
 #define BINARY(NAME, PORTS, FLAGS, SUMMARY, FORMULA, DOC)             \

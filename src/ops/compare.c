@@ -7,11 +7,14 @@
 
 /* ---- comparisons and logic: no gradient ------------------------------------------------------ */
 
-static const rill_port any_in[] = {{.name = "a", .dtypes = RILL_M_ANY, .same = 'T'},
-                                   {.name = "b", .dtypes = RILL_M_ANY, .same = 'T'}};
-static const rill_port bool_in[] = {{.name = "a", .dtypes = RILL_M_BOOL},
-                                    {.name = "b", .dtypes = RILL_M_BOOL}};
-static const rill_port bool_out[] = {{.name = "y", .dtypes = RILL_M_BOOL}};
+static const rill_port any_in[] = {
+    {.name = "a", .dtypes = RILL_M_ANY, .same = 'T', .doc = "left operand; broadcasts"},
+    {.name = "b", .dtypes = RILL_M_ANY, .same = 'T', .doc = "right operand; broadcasts"}};
+static const rill_port bool_in[] = {
+    {.name = "a", .dtypes = RILL_M_BOOL, .doc = "left operand; broadcasts"},
+    {.name = "b", .dtypes = RILL_M_BOOL, .doc = "right operand; broadcasts"}};
+static const rill_port bool_out[] = {
+    {.name = "y", .dtypes = RILL_M_BOOL, .doc = "of the broadcast shape"}};
 
 /* An op whose NAME_cases stand before it, and its builder. */
 #define BINARY_BOOL(NAME, PORTS, FLAGS, SUMMARY, FORMULA, DOC)        \
@@ -118,10 +121,12 @@ static void select_vjp(const rill_vjp *v)
     if (v->wants[2]) v->dx[2] = rill_sum_to(g, rill_where_not(g, condition, dy), v->x[2]);
 }
 
-static const rill_port select_in[] = {{.name = "condition", .dtypes = RILL_M_BOOL},
-                                      {.name = "then", .dtypes = RILL_M_ANY, .same = 'T'},
-                                      {.name = "else", .dtypes = RILL_M_ANY, .same = 'T'}};
-static const rill_port any_out[] = {{.name = "y", .dtypes = RILL_M_ANY, .same = 'T'}};
+static const rill_port select_in[] = {
+    {.name = "condition", .dtypes = RILL_M_BOOL, .doc = "where true, then; broadcasts"},
+    {.name = "then", .dtypes = RILL_M_ANY, .same = 'T', .doc = "broadcasts"},
+    {.name = "else", .dtypes = RILL_M_ANY, .same = 'T', .doc = "broadcasts"}};
+static const rill_port any_out[] = {
+    {.name = "y", .dtypes = RILL_M_ANY, .same = 'T', .doc = "of the broadcast shape"}};
 static const rill_op_case select_cases[] = {
     {.in = "b[3] = [1,0,1]; f[3] = [1,2,3]; f[] = -1", .out = "[1,-1,3]"},
     {.in = "b[2,1] = [[1],[0]]; f[2] = [1,2]; f[2] = [3,4]", .out = "[[1,2],[3,4]]"},
@@ -163,8 +168,10 @@ rill_value rill_select(rill_graph *g, rill_value condition, rill_value then, ril
 
 /* ---- clip ------------------------------------------------------------------------------------ */
 
-static const rill_port number_in[] = {{.name = "x", .dtypes = RILL_M_NUMBER, .same = 'T'}};
-static const rill_port number_out[] = {{.name = "y", .dtypes = RILL_M_NUMBER, .same = 'T'}};
+static const rill_port number_in[] = {
+    {.name = "x", .dtypes = RILL_M_NUMBER, .same = 'T', .doc = "any shape"}};
+static const rill_port number_out[] = {
+    {.name = "y", .dtypes = RILL_M_NUMBER, .same = 'T', .doc = "of x's shape"}};
 
 static rill_status clip_infer(const rill_infer *c)
 {
@@ -322,8 +329,8 @@ static void cast_vjp(const rill_vjp *v)
     v->dx[0] = from == to ? v->dy[0] : rill_cast(v->graph, v->dy[0], from);
 }
 
-static const rill_port cast_in[] = {{.name = "x", .dtypes = RILL_M_ANY}};
-static const rill_port cast_out[] = {{.name = "y", .dtypes = RILL_M_ANY}};
+static const rill_port cast_in[] = {{.name = "x", .dtypes = RILL_M_ANY, .doc = "any shape"}};
+static const rill_port cast_out[] = {{.name = "y", .dtypes = RILL_M_ANY, .doc = "of x's shape"}};
 static const rill_attr_spec cast_attrs[] = {
     RILL_A_REQUIRED("to", RILL_ATTR_DTYPE, "the dtype of the result"),
 };
@@ -378,7 +385,8 @@ rill_value rill_cast(rill_graph *g, rill_value x, rill_dtype to)
 
 /* ---- identity and stop_gradient -------------------------------------------------------------- */
 
-static const rill_port pass_in[] = {{.name = "x", .dtypes = RILL_M_ANY, .same = 'T'}};
+static const rill_port pass_in[] = {
+    {.name = "x", .dtypes = RILL_M_ANY, .same = 'T', .doc = "any shape"}};
 
 /* The output has the input's bytes; the kernel runs only where a caller asks for a copy. */
 #define PASS(NAME, GRADIENT, VJP, SUMMARY)                          \

@@ -8,12 +8,16 @@
 
 #define TWO_OVER_SQRT_PI 1.1283791670955125739
 
-static const rill_port number_in[] = {{.name = "x", .dtypes = RILL_M_NUMBER, .same = 'T'}};
-static const rill_port number_out[] = {{.name = "y", .dtypes = RILL_M_NUMBER, .same = 'T'}};
-static const rill_port float_in[] = {{.name = "x", .dtypes = RILL_M_FLOAT, .same = 'T'}};
-static const rill_port float_out[] = {{.name = "y", .dtypes = RILL_M_FLOAT, .same = 'T'}};
-static const rill_port bool_in[] = {{.name = "x", .dtypes = RILL_M_BOOL}};
-static const rill_port bool_out[] = {{.name = "y", .dtypes = RILL_M_BOOL}};
+static const rill_port number_in[] = {
+    {.name = "x", .dtypes = RILL_M_NUMBER, .same = 'T', .doc = "any shape"}};
+static const rill_port number_out[] = {
+    {.name = "y", .dtypes = RILL_M_NUMBER, .same = 'T', .doc = "of x's shape"}};
+static const rill_port float_in[] = {
+    {.name = "x", .dtypes = RILL_M_FLOAT, .same = 'T', .doc = "any shape"}};
+static const rill_port float_out[] = {
+    {.name = "y", .dtypes = RILL_M_FLOAT, .same = 'T', .doc = "of x's shape"}};
+static const rill_port bool_in[] = {{.name = "x", .dtypes = RILL_M_BOOL, .doc = "any shape"}};
+static const rill_port bool_out[] = {{.name = "y", .dtypes = RILL_M_BOOL, .doc = "of x's shape"}};
 
 /* An op whose parts NAME_cases, NAME_kernels (and vjp) stand before it, and its builder. */
 #define UNARY(NAME, PORTS, GRADIENT, VJP, SUMMARY, FORMULA, DOC) \
