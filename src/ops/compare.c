@@ -146,7 +146,9 @@ const rill_op rill_op_select = {
     .family = "comparison",
     .summary = "One of two values, element by element.",
     .formula = "y = then where condition holds, else elsewhere",
-    .doc = "All three broadcast. The value that is not taken has gradient zero, whatever it is.",
+    .doc =
+        "All three broadcast. The value that is not taken gets gradient zero; where the slope of "
+        "what made it is infinite, 0 * inf is still NaN, so keep its input in its domain, too.",
     .inputs = select_in,
     .n_inputs = 3,
     .outputs = any_out,

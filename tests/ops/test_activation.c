@@ -267,6 +267,77 @@ static void test_slopes_at_kinks(void **state)
     expect_table(clip_unit, edges, clipped, inside, 5);
 }
 
+/* x^b with b = 2, 1, 0 as a constant and as a computed value, and a^x. */
+static rill_value power(rill_graph *g, rill_value x, double b, bool computed)
+{
+    const rill_value exponent = rill_scalar(g, rill_value_type(g, x).dtype, b);
+    const rill_value none = rill_stop_gradient(g, rill_sub(g, x, x));
+    return rill_pow(g, x, computed ? rill_add(g, none, exponent) : exponent);
+}
+static rill_value x_to_2(rill_graph *g, rill_value x)
+{
+    return rill_add(g, power(g, x, 2, false), power(g, x, 2, true));
+}
+static rill_value x_to_1(rill_graph *g, rill_value x)
+{
+    return rill_add(g, power(g, x, 1, false), power(g, x, 1, true));
+}
+static rill_value x_to_0(rill_graph *g, rill_value x)
+{
+    return rill_add(g, power(g, x, 0, false), power(g, x, 0, true));
+}
+static rill_value zero_to_x(rill_graph *g, rill_value x)
+{
+    return rill_pow(g, rill_scalar(g, rill_value_type(g, x).dtype, 0), x);
+}
+static rill_value two_to_x(rill_graph *g, rill_value x)
+{
+    return rill_pow(g, rill_scalar(g, rill_value_type(g, x).dtype, 2), x);
+}
+
+static void test_pow_slopes(void **state)
+{
+    const double x[] = {-2, 0, 3}, square[] = {8, 0, 18}, square_slope[] = {-8, 0, 12};
+    const double same[] = {-4, 0, 6}, two[] = {2, 2, 2}, none[] = {0, 0, 0};
+    const double exponents[] = {0, 1, 2}, zeros[] = {1, 0, 0}, powers[] = {1, 2, 4};
+    const double power_slopes[] = {0.6931471806, 1.3862943611, 2.7725887222};
+    (void)state;
+    expect_table(x_to_2, x, square, square_slope, 3);
+    expect_table(x_to_1, x, same, two, 3);
+    expect_table(x_to_0, x, two, none, 3);
+    expect_table(zero_to_x, exponents, zeros, none, 3); /* the exponent's gradient is 0 at 0 */
+    expect_table(two_to_x, exponents, powers, power_slopes, 3);
+}
+
+static rill_value max_x_first(rill_graph *g, rill_value x)
+{
+    return rill_maximum(g, x, rill_scalar(g, rill_value_type(g, x).dtype, 1));
+}
+static rill_value max_x_second(rill_graph *g, rill_value x)
+{
+    return rill_maximum(g, rill_scalar(g, rill_value_type(g, x).dtype, 1), x);
+}
+static rill_value min_x_first(rill_graph *g, rill_value x)
+{
+    return rill_minimum(g, x, rill_scalar(g, rill_value_type(g, x).dtype, 1));
+}
+static rill_value min_x_second(rill_graph *g, rill_value x)
+{
+    return rill_minimum(g, rill_scalar(g, rill_value_type(g, x).dtype, 1), x);
+}
+
+static void test_ties_give_all_to_the_first(void **state)
+{
+    const double x[] = {0, 1, 2}, larger[] = {1, 1, 2}, smaller[] = {0, 1, 1};
+    const double max_first[] = {0, 1, 1}, max_second[] = {0, 0, 1};
+    const double min_first[] = {1, 1, 0}, min_second[] = {1, 0, 0};
+    (void)state;
+    expect_table(max_x_first, x, larger, max_first, 3);
+    expect_table(max_x_second, x, larger, max_second, 3);
+    expect_table(min_x_first, x, smaller, min_first, 3);
+    expect_table(min_x_second, x, smaller, min_second, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +347,7 @@ int main(void)
         cmocka_unit_test(test_prelu),          cmocka_unit_test(test_elu),
         cmocka_unit_test(test_softplus),       cmocka_unit_test(test_prelu_slope_gradient),
         cmocka_unit_test(test_stable_far_out), cmocka_unit_test(test_slopes_at_kinks),
+        cmocka_unit_test(test_pow_slopes),     cmocka_unit_test(test_ties_give_all_to_the_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
