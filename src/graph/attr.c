@@ -133,13 +133,14 @@ const char *rill_attr_expectation(const rill_attr_spec *spec, char *buf, size_t 
         n = spec->n_min == spec->n_max ? snprintf(buf, size, "%u ", spec->n_max)
                                        : snprintf(buf, size, "%u to %u ", spec->n_min, spec->n_max);
     bool many = spec->type == RILL_ATTR_INTS, ranged = spec->min < spec->max;
-    bool positive = ranged && spec->min == 1 && spec->max > 1e15 && spec->type != RILL_ATTR_FLOAT;
+    bool positive =
+        ranged && spec->min == 1 && spec->max >= INT32_MAX && spec->type != RILL_ATTR_FLOAT;
     const char *noun = many       ? (positive ? "positive integers" : "integers")
                        : positive ? "a positive integer"
                                   : type_words(spec->type);
     n += snprintf(buf + n, size - (size_t)n, "%s", noun);
     if (ranged && !positive) {
-        if (spec->max > 1e15)
+        if (spec->max >= INT32_MAX)
             snprintf(buf + n, size - (size_t)n, " of %g or more", spec->min);
         else
             snprintf(buf + n, size - (size_t)n, " from %g to %g", spec->min, spec->max);
