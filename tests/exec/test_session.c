@@ -196,9 +196,9 @@ static void test_failed_run_changes_nothing(void **state)
     rill_graph_destroy(g);
 }
 
-static bool cancel_after(void *user)
+static bool count_down(void *user)
 {
-    return ++*(int *)user > 2;
+    return --*(int *)user < 0;
 }
 
 /* On one thread the callback is polled between all steps; on two the others go on meanwhile. */
