@@ -35,7 +35,7 @@ static void NAME(max)(const rill_pool *p, const void *x, void *y, int64_t row, i
                     const TYPE *restrict cell = image + (h * p->w.in + w) * n;
                     for (int64_t c = 0; c < n; c++) {
                         const TYPE v = cell[c], b = best[c];
-                        best[c] = (v > b) | (v != v) ? v : b;
+                        best[c] = ((v > b) | (v != v)) ? v : b;
                     }
                 }
             }
