@@ -149,13 +149,33 @@ static void call_matrix(const rill_gemm *g)
 
 /* ---- blocks that reach the kernels for small products ---------------------------------------- */
 
-enum { BLOCK_M = 16, BLOCK_N = 64, BLOCK_K = 512 };
+/* OpenBLAS takes these kernels up to a volume of 10^6; with only B transposed, up to 1200 elements
+ * of C and from a depth of 32 on. */
+enum { BLOCK_M = 16, BLOCK_N = 64, BLOCK_K = 512, MIN_K_TRANSPOSED = 32 };
 
 /* With f64 and a B beyond the second-level cache, packing pays. */
 static bool wants_blocks(const rill_gemm *g)
 {
     if (rill_cpu() != RILL_CPU_AVX512) return false;
+    if (g->trans_b && !g->trans_a && g->k < MIN_K_TRANSPOSED) return false;
     return g->dtype == RILL_F32 || g->n * g->k <= 64 * 1024;
+}
+
+static bool is_one_block(const rill_gemm *g)
+{
+    const bool only_b = g->trans_b && !g->trans_a;
+    const double area = (double)g->m * (double)g->n;
+    return area * (double)g->k <= 1e6 && (!only_b || area <= BLOCK_M * BLOCK_N);
+}
+
+static int64_t round_up(int64_t x, int64_t step)
+{
+    return (x + step - 1) / step * step;
+}
+
+static int64_t min(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
 }
 
 static rill_gemm part(const rill_gemm *g, int64_t i, int64_t m, int64_t j, int64_t n)
@@ -169,22 +189,34 @@ static rill_gemm part(const rill_gemm *g, int64_t i, int64_t m, int64_t j, int64
     return p;
 }
 
+/* A slab of the depth, in blocks of about BLOCK_M x BLOCK_N; longer where C is narrow or flat. */
+static void call_slab(const rill_gemm *slab)
+{
+    const int64_t columns = (slab->n + BLOCK_N - 1) / BLOCK_N;
+    int64_t bn = round_up((slab->n + columns - 1) / columns, BLOCK_M), bm = BLOCK_M;
+    if (slab->n < BLOCK_N) bm = BLOCK_M * BLOCK_N / slab->n / BLOCK_M * BLOCK_M;
+    if (slab->m < BLOCK_M) bn = BLOCK_M * BLOCK_N / slab->m / BLOCK_N * BLOCK_N;
+    for (int64_t i = 0; i < slab->m; i += bm) {
+        for (int64_t j = 0; j < slab->n; j += bn) {
+            const rill_gemm block = part(slab, i, min(bm, slab->m - i), j, min(bn, slab->n - j));
+            call_matrix(&block);
+        }
+    }
+}
+
 static void call_blocks(const rill_gemm *g)
 {
+    if (is_one_block(g)) {
+        call_matrix(g);
+        return;
+    }
     for (int64_t p = 0; p < g->k; p += BLOCK_K) {
         rill_gemm slab = *g;
-        slab.k = g->k - p < BLOCK_K ? g->k - p : BLOCK_K;
+        slab.k = min(BLOCK_K, g->k - p);
         slab.a = at(g->a, g->dtype, g->trans_a ? p * g->lda : p);
         slab.b = at(g->b, g->dtype, g->trans_b ? p : p * g->ldb);
         slab.accumulate = g->accumulate || p > 0;
-        for (int64_t i = 0; i < g->m; i += BLOCK_M) {
-            const int64_t m = g->m - i < BLOCK_M ? g->m - i : BLOCK_M;
-            for (int64_t j = 0; j < g->n; j += BLOCK_N) {
-                const int64_t n = g->n - j < BLOCK_N ? g->n - j : BLOCK_N;
-                const rill_gemm block = part(&slab, i, m, j, n);
-                call_matrix(&block);
-            }
-        }
+        call_slab(&slab);
     }
 }
 
@@ -230,11 +262,6 @@ static tile_rule rule_of(const rill_gemm *g)
 }
 
 enum { MAX_TILES = 64 };
-
-static int64_t round_up(int64_t x, int64_t step)
-{
-    return (x + step - 1) / step * step;
-}
 
 /* Equal tiles of a multiple of `step`; the last one is never a single row or column, which would
  * take another path than the rest. */
