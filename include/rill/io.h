@@ -65,7 +65,8 @@ RILL_API RILL_NODISCARD rill_status rill_bundle_add(rill_bundle *b, const char *
 RILL_API RILL_NODISCARD rill_status rill_bundle_set_meta(rill_bundle *b, const char *key,
                                                          const char *value, rill_error *err);
 RILL_API const char *rill_bundle_meta(const rill_bundle *b, const char *key);
-/* By the ending: .npz or .safetensors. */
+/* By the ending: .npz or .safetensors. Saving metadata to .npz logs a warning: it can't hold any.
+ */
 RILL_API RILL_NODISCARD rill_status rill_bundle_load(rill_context *ctx, const char *path,
                                                      rill_bundle **out, rill_error *err);
 RILL_API RILL_NODISCARD rill_status rill_bundle_save(const rill_bundle *b, const char *path,
