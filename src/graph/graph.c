@@ -41,6 +41,7 @@ void rill_graph_destroy(rill_graph *g)
     rill_free(ctx, g->extras, g->cap_extras * sizeof *g->extras);
     rill_free(ctx, g->scopes, g->cap_scopes * sizeof *g->scopes);
     rill_free(ctx, g->by_name, g->by_name_size * sizeof *g->by_name);
+    rill_free(ctx, g->by_symbol, g->by_symbol_size * sizeof *g->by_symbol);
     rill_arena_free(&g->arena);
     rill_free(ctx, g, sizeof *g);
     rill_context_release(ctx);
@@ -89,21 +90,47 @@ static rill_value fail_nomem(rill_graph *g)
 
 /* ---- symbols ------------------------------------------------------------------------------- */
 
+/* The slot of the symbol, or the empty one where it belongs. by_symbol_size > 0. */
+static uint32_t *symbol_slot(const rill_graph *g, const char *name)
+{
+    size_t mask = g->by_symbol_size - 1;
+    uint64_t hash = rill_fnv1a(name, strlen(name));
+    size_t i = (size_t)(hash ^ hash >> 29) & mask;
+    while (g->by_symbol[i] && strcmp(g->symbols[g->by_symbol[i] - 1], name) != 0)
+        i = (i + 1) & mask;
+    return &g->by_symbol[i];
+}
+
+/* Keeps the table at most half full. */
+static bool reserve_symbol(rill_graph *g)
+{
+    if (2 * (g->n_symbols + 1) < g->by_symbol_size) return true;
+    size_t old_size = g->by_symbol_size, size = old_size ? old_size * 2 : 16;
+    uint32_t *table = rill_alloc_zero(g->ctx, size, sizeof *table), *old = g->by_symbol;
+    if (!table) return false;
+    g->by_symbol = table;
+    g->by_symbol_size = size;
+    for (size_t i = 0; i < g->n_symbols; i++) *symbol_slot(g, g->symbols[i]) = (uint32_t)i + 1;
+    rill_free(g->ctx, old, old_size * sizeof *old);
+    return true;
+}
+
 rill_dim rill_symbol(rill_graph *g, const char *name)
 {
-    for (size_t i = 0; i < g->n_symbols; i++)
-        if (strcmp(g->symbols[i], name) == 0) return -2 - (rill_dim)i;
+    uint32_t found = g->by_symbol_size ? *symbol_slot(g, name) : 0;
+    if (found) return -1 - (rill_dim)found;
     const char *reason;
     if (!rill_name_ok(name, strlen(name), &reason)) {
         rill_graph_fail(g, RILL_ERR_INVALID, "symbol \"%.255s\": %s", name, reason);
         return RILL_DIM_UNKNOWN;
     }
     char *copy = rill_arena_strdup(&g->arena, name);
-    if (!copy ||
+    if (!copy || !reserve_symbol(g) ||
         !rill_grow(g->ctx, &g->symbols, &g->cap_symbols, g->n_symbols + 1, sizeof *g->symbols)) {
         fail_nomem(g);
         return RILL_DIM_UNKNOWN;
     }
+    *symbol_slot(g, copy) = (uint32_t)g->n_symbols + 1;
     g->symbols[g->n_symbols] = copy;
     return -2 - (rill_dim)g->n_symbols++;
 }
@@ -596,17 +623,15 @@ rill_status rill_output(rill_graph *g, rill_value v)
 
 rill_status rill_update(rill_graph *g, rill_value variable, rill_value value)
 {
-    const rill_node_s *node = variable_node(g, variable, "update");
+    rill_node_s *node = variable_node(g, variable, "update");
     if (!node) return g->error.status;
     if (!rill_value_in(g, value)) {
         rill_graph_fail(g, RILL_ERR_INVALID, "update of \"%s\": the invalid value was given",
                         node->name);
         return g->error.status;
     }
-    for (size_t i = 0; i < g->n_updates; i++)
-        if (g->updates[i].variable.ref == variable.ref)
-            rill_graph_fail(g, RILL_ERR_INVALID, "update of \"%s\": it has one already",
-                            node->name);
+    if (node->updated)
+        rill_graph_fail(g, RILL_ERR_INVALID, "update of \"%s\": it has one already", node->name);
     const rill_type *want = rill_type_of(g, variable), *got = rill_type_of(g, value);
     if (want->dtype != got->dtype || !rill_shape_equal(&want->shape, &got->shape)) {
         char a[160], b[160];
@@ -619,5 +644,6 @@ rill_status rill_update(rill_graph *g, rill_value variable, rill_value value)
         return g->error.status;
     }
     g->updates[g->n_updates++] = (rill_update_s){variable, value};
+    node->updated = true;
     return RILL_OK;
 }

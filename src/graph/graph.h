@@ -27,6 +27,7 @@ typedef struct rill_node_s {
     bool auto_named;     /* the name was made by rill */
     /* VARIABLE */
     bool trainable;
+    bool updated; /* has an update */
     rill_value slot_of;
     const rill_init *init;
     /* CONSTANT */
@@ -65,6 +66,8 @@ struct rill_graph {
     size_t n_updates, cap_updates;
     const char **symbols;
     size_t n_symbols, cap_symbols;
+    uint32_t *by_symbol; /* open addressing: symbol + 1, 0 is empty; size a power of two */
+    size_t by_symbol_size;
     rill_extra_s *extras;
     size_t n_extras, cap_extras;
     rill_tensor **tensors; /* owned: constants and init data */

@@ -209,26 +209,30 @@ static rill_status load_names(const rill_loader *l, rill_json array, const char 
     return RILL_OK;
 }
 
-static bool listed(const list *x, rill_value v)
+/* The last input is the target, the others are the inputs; what is given is taken out first. The
+ * graph's inputs are its first nodes, so `taken` is indexed by them. */
+static rill_status choose_roles(const rill_loader *l, bool no_inputs, bool no_targets, bool *taken,
+                                list *inputs, list *targets)
 {
-    for (size_t i = 0; i < x->n; i++)
-        if (x->v[i].ref == v.ref) return true;
-    return false;
+    size_t n = l->first[RILL_SECTION_VARIABLES]; /* entries before it are the inputs */
+    for (size_t i = 0; i < inputs->n; i++) taken[rill_value_node(l->g, inputs->v[i])] = true;
+    if (no_targets && n > 0 && !taken[n - 1])
+        RILL_TRY(add_value(l, targets, l->entries[n - 1].value));
+    for (size_t i = 0; i < targets->n; i++) taken[rill_value_node(l->g, targets->v[i])] = true;
+    for (size_t i = 0; no_inputs && i < n; i++)
+        if (!taken[i]) RILL_TRY(add_value(l, inputs, l->entries[i].value));
+    return RILL_OK;
 }
 
-/* The last input is the target, the others are the inputs; what is given is taken out first. */
 static rill_status default_roles(const rill_loader *l, bool no_inputs, bool no_targets,
                                  list *inputs, list *targets)
 {
-    size_t n = l->first[RILL_SECTION_VARIABLES]; /* entries before it are the inputs */
-    if (no_targets && n > 0) {
-        rill_value last = l->entries[n - 1].value;
-        if (!listed(inputs, last)) RILL_TRY(add_value(l, targets, last));
-    }
-    for (size_t i = 0; no_inputs && i < n; i++)
-        if (!listed(targets, l->entries[i].value))
-            RILL_TRY(add_value(l, inputs, l->entries[i].value));
-    return RILL_OK;
+    size_t n = l->first[RILL_SECTION_VARIABLES];
+    bool *taken = rill_alloc_zero(l->ctx, n + 1, sizeof *taken);
+    if (!taken) return rill_nomem(l->err, "training block");
+    rill_status st = choose_roles(l, no_inputs, no_targets, taken, inputs, targets);
+    rill_free(l->ctx, taken, (n + 1) * sizeof *taken);
+    return st;
 }
 
 /* ---- metrics --------------------------------------------------------------------------------- */
