@@ -181,23 +181,28 @@ static rill_status infer_dropout(const rill_infer *c)
     return rill_infer_same(c);
 }
 
-static void expand_dropout(const rill_expand *e)
+/* x with the elements dropped that the numbers drawn for `like` say. */
+static rill_value drop(rill_graph *g, rill_value x, rill_value like, const rill_attr *attrs)
 {
-    rill_graph *g = e->graph;
-    rill_value x = e->x[0];
-    rill_dtype dtype = rill_type_of(g, x)->dtype;
-    double rate = e->attrs[RATE].u.f;
-    rill_value u = rill_emit1(g, &rill_op_random_uniform, x, &e->attrs[STREAM]);
+    rill_dtype dtype = rill_type_of(g, like)->dtype;
+    double rate = attrs[RATE].u.f;
+    rill_value u = rill_emit1(g, &rill_op_random_uniform, like, &attrs[STREAM]);
     rill_value keep = rill_greater_equal(g, u, rill_scalar(g, dtype, rate));
     rill_value scaled = rill_mul(g, x, rill_scalar(g, dtype, 1 / (1 - rate)));
     rill_value dropped = rill_select(g, keep, scaled, rill_scalar(g, dtype, 0));
-    e->y[0] = rill_select(g, rill_is_training(g), dropped, x);
+    return rill_select(g, rill_is_training(g), dropped, x);
 }
 
-/* Linear with a diagonal matrix, so its own adjoint: the same elements of dy are dropped. */
+static void expand_dropout(const rill_expand *e)
+{
+    e->y[0] = drop(e->graph, e->x[0], e->x[0], e->attrs);
+}
+
+/* Linear with a diagonal matrix, so its own adjoint: the same elements of dy are dropped. They are
+ * drawn for x here too: one drawing then serves both ways. */
 static void vjp_dropout(const rill_vjp *v)
 {
-    v->dx[0] = rill_emit1(v->graph, v->op, v->dy[0], v->attrs);
+    v->dx[0] = drop(v->graph, v->dy[0], v->x[0], v->attrs);
 }
 
 static const rill_op_case dropout_cases[] = {
