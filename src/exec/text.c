@@ -35,7 +35,7 @@ rill_status rill_program_text(const rill_program *p, char **out, rill_error *err
 {
     rill_text t;
     rill_text_init(&t, p->ctx);
-    size_t width = rill_text_width(p->graph);
+    size_t width = rill_text_width(&t, p->graph);
     rill_text_add(&t, "program %s: %u steps, arena %zu B (%zu B without reuse) {\n", p->graph->name,
                   p->n_steps, p->arena_bytes, p->info.arena_unshared);
     for (uint32_t s = 0; s < p->n_steps; s++) add_step(&t, p, s, width);

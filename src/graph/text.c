@@ -150,18 +150,15 @@ static void add_comment(rill_text *t, const rill_graph *g, const rill_node_s *n)
     rill_text_add(t, "\n");
 }
 
-size_t rill_text_width(const rill_graph *g)
+size_t rill_text_width(rill_text *t, const rill_graph *g)
 {
-    size_t width = 0;
-    rill_text line;
-    rill_text_init(&line, g->ctx);
-    for (size_t i = 0; i < g->n_nodes && !line.failed; i++) {
+    size_t width = 0, start = t->length;
+    for (size_t i = 0; i < g->n_nodes && !t->failed; i++) {
         if (g->nodes[i].kind == RILL_NODE_INPUT || g->nodes[i].kind == RILL_NODE_VARIABLE) continue;
-        line.length = 0;
-        rill_text_node(&line, g, &g->nodes[i]);
-        if (line.length > width && line.length <= 60) width = line.length;
+        rill_text_node(t, g, &g->nodes[i]);
+        if (t->length - start > width && t->length - start <= 60) width = t->length - start;
+        t->length = start;
     }
-    rill_text_free(&line);
     return width;
 }
 
@@ -175,7 +172,7 @@ rill_status rill_graph_text(const rill_graph *g, char **out, rill_error *err)
 {
     rill_text t;
     rill_text_init(&t, g->ctx);
-    size_t width = rill_text_width(g);
+    size_t width = rill_text_width(&t, g);
     add_header(&t, g);
     for (size_t i = 0; i < g->n_nodes; i++) {
         const rill_node_s *n = &g->nodes[i];
