@@ -2,6 +2,7 @@
  * of each reduced group, which carries the gradient of reduce_max and reduce_min. All three are one
  * search: groups of elements, walked in row-major order, of which the first NaN wins, else the
  * first of the best. */
+#include "ops/kernels/reduce.h"
 #include "ops/ops.h"
 
 enum { GRAIN = 32768 }; /* elements of a unit */
@@ -60,15 +61,27 @@ static int64_t element_at(const search *s, int64_t i)
     return offset_of(s->reduced_dim, s->reduced_stride, s->n_reduced, i);
 }
 
-/* Index within the group that starts at x of its extreme; the group is not empty. */
-#define FIND(T, name)                                                                   \
+/* Index within the group that starts at x of its extreme; the group is not empty. Where a group
+ * lies in one piece, the extreme itself is found by vectors, and then the first element that is it.
+ */
+#define FIND(T, dtype, name)                                                            \
     static int64_t find_##name(const search *s, const void *data, int64_t at, bool min) \
     {                                                                                   \
         const T *x = (const T *)data + at;                                              \
-        int64_t best = 0;                                                               \
-        T a = x[0];                                                                     \
-        for (int64_t i = 1; i < s->size && a == a; i++) {                               \
-            T b = x[element_at(s, i)];                                                  \
+        int64_t best = 0, i = 0;                                                        \
+        T a = x[0], b;                                                                  \
+        if (s->n_reduced == 1 && s->reduced_stride[0] == 1) {                           \
+            const rill_reducer op = min ? RILL_REDUCE_MIN : RILL_REDUCE_MAX;            \
+            for (int64_t n; i < s->size; i += n) {                                      \
+                n = s->size - i < RILL_REDUCE_BLOCK ? s->size - i : RILL_REDUCE_BLOCK;  \
+                RILL_PICK(rill_reduce)->by[op][dtype].line(&b, x + i, n);               \
+                if ((min ? b < a : b > a) || b != b) a = b;                             \
+            }                                                                           \
+            while (x[best] != a && x[best] == x[best]) best++;                          \
+            return best;                                                                \
+        }                                                                               \
+        for (i = 1; i < s->size && a == a; i++) {                                       \
+            b = x[element_at(s, i)];                                                    \
             if ((min ? b < a : b > a) || b != b) {                                      \
                 a = b;                                                                  \
                 best = i;                                                               \
@@ -77,11 +90,11 @@ static int64_t element_at(const search *s, int64_t i)
         return best;                                                                    \
     }
 
-FIND(float, f32)
-FIND(double, f64)
-FIND(int32_t, i32)
-FIND(int64_t, i64)
-FIND(uint8_t, u8)
+FIND(float, RILL_F32, f32)
+FIND(double, RILL_F64, f64)
+FIND(int32_t, RILL_I32, i32)
+FIND(int64_t, RILL_I64, i64)
+FIND(uint8_t, RILL_U8, u8)
 
 static int64_t find(const search *s, rill_dtype dtype, const void *x, int64_t at, bool min)
 {

@@ -11,7 +11,8 @@
 
 enum {
     GRAIN = 32768, /* elements of a unit */
-    WIDTH = 256,   /* columns of an item */
+    WIDTH = 1024,  /* columns of an item */
+    FOLD = 256,    /* columns that folding may reach */
     ENOUGH = 16    /* outputs that fill the machine without cutting reductions */
 };
 
@@ -62,7 +63,7 @@ static void fold_rows(rill_reduction *r)
 {
     if (r->lines || r->n_reduced == 0 || r->n == 0 || r->reduced_stride[0] != r->n) return;
     int64_t fold = 1, n = r->n;
-    while (2 * fold * n <= WIDTH && r->reduced_dim[0] % (2 * fold) == 0 &&
+    while (2 * fold * n <= FOLD && r->reduced_dim[0] % (2 * fold) == 0 &&
            r->reduced_dim[0] > fold) {
         fold *= 2;
     }
@@ -262,6 +263,12 @@ void rill_reduction_run(const rill_reduction *r, rill_reducer op, rill_dtype dty
     }
     int64_t items = r->outer * pieces_of(r) * r->chunks;
     int64_t begin = task->unit * r->per_unit, end = begin + r->per_unit;
+    if (r->lines && r->count == 1 && r->n <= RILL_REDUCE_SHORT) {
+        if (end > items) end = items;
+        loops->lines((char *)task->out[0] + begin * (int64_t)size,
+                     (const char *)task->in[0] + begin * r->n * (int64_t)size, end - begin, r->n);
+        return;
+    }
     for (int64_t i = begin; i < end && i < items; i++) run_item(r, loops, size, task, i);
 }
 

@@ -1,68 +1,94 @@
-/* Uniform numbers from Philox4x32-10, LANES blocks side by side so that compilers use vectors. The
- * bits are those of rill_philox: an f32 is the top 24 bits of one word, an f64 53 bits of two. */
+/* Uniform numbers from Philox4x32-10, 16 blocks side by side: each 32-bit word has a 64-bit lane,
+ * so that one multiplication gives both halves of a product. High halves of lanes that hold garbage
+ * are never read. The bits are those of rill_philox: an f32 is the top 24 bits of one word, an f64
+ * 53 bits of two. */
 #include "ops/kernels/random.h"
 
-enum { LANES = 16 };
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
-typedef struct blocks {
-    uint32_t w[4][LANES];
-} blocks;
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64
+#define MULTIPLY(a, b) ((vec)_mm512_mul_epu32((__m512i)(a), (__m512i)(b)))
+#elif defined(__AVX2__)
+#define VECTOR_BYTES 32
+#define MULTIPLY(a, b) ((vec)_mm256_mul_epu32((__m256i)(a), (__m256i)(b)))
+#elif defined(__SSE2__)
+#define VECTOR_BYTES 16
+#define MULTIPLY(a, b) ((vec)_mm_mul_epu32((__m128i)(a), (__m128i)(b)))
+#else
+#define VECTOR_BYTES 16
+#define MULTIPLY(a, b) (((a)&LOW) * ((b)&LOW))
+#endif
+#define LOW UINT64_C(0xffffffff)
 
-static inline void philox(blocks *b, const rill_draw *draw, uint32_t first)
+enum { BLOCKS = 16, LANES = VECTOR_BYTES / 8, VECTORS = BLOCKS / LANES };
+
+typedef uint64_t vec __attribute__((vector_size(VECTOR_BYTES)));
+
+/* The words of the blocks from `first`: word w of block b is out[4 * b + w]. */
+static inline void philox(uint32_t out[4 * BLOCKS], const rill_draw *draw, uint32_t first)
 {
-    uint32_t c0[LANES], c1[LANES], c2[LANES], c3[LANES];
+    const vec zero = {0}, m0 = zero + UINT64_C(0xD2511F53), m1 = zero + UINT64_C(0xCD9E8D57);
     uint32_t k0 = (uint32_t)draw->seed, k1 = (uint32_t)(draw->seed >> 32);
-    for (int l = 0; l < LANES; l++) {
-        c0[l] = first + (uint32_t)l;
-        c1[l] = draw->step;
-        c2[l] = (uint32_t)draw->stream;
-        c3[l] = (uint32_t)(draw->stream >> 32);
+    uint64_t counter[BLOCKS], pairs[2][BLOCKS];
+    vec c0[VECTORS], c1[VECTORS], c2[VECTORS], c3[VECTORS];
+    for (int b = 0; b < BLOCKS; b++) counter[b] = first + (uint32_t)b;
+    memcpy(c0, counter, sizeof c0);
+    for (int v = 0; v < VECTORS; v++) {
+        c1[v] = zero + draw->step;
+        c2[v] = zero + draw->stream;
+        c3[v] = zero + (draw->stream >> 32);
     }
     for (int round = 0; round < 10; round++) {
-        for (int l = 0; l < LANES; l++) {
-            uint64_t p0 = (uint64_t)0xD2511F53u * c0[l], p1 = (uint64_t)0xCD9E8D57u * c2[l];
-            c0[l] = (uint32_t)(p1 >> 32) ^ c1[l] ^ k0;
-            c2[l] = (uint32_t)(p0 >> 32) ^ c3[l] ^ k1;
-            c1[l] = (uint32_t)p1;
-            c3[l] = (uint32_t)p0;
+        for (int v = 0; v < VECTORS; v++) {
+            const vec p0 = MULTIPLY(c0[v], m0), p1 = MULTIPLY(c2[v], m1);
+            c0[v] = (p1 >> 32) ^ c1[v] ^ k0;
+            c2[v] = (p0 >> 32) ^ c3[v] ^ k1;
+            c1[v] = p1;
+            c3[v] = p0;
         }
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
-    memcpy(b->w[0], c0, sizeof c0);
-    memcpy(b->w[1], c1, sizeof c1);
-    memcpy(b->w[2], c2, sizeof c2);
-    memcpy(b->w[3], c3, sizeof c3);
+    for (int v = 0; v < VECTORS; v++) {
+        const vec p = (c0[v] & LOW) | (c1[v] << 32), q = (c2[v] & LOW) | (c3[v] << 32);
+        memcpy(pairs[0] + v * LANES, &p, sizeof p);
+        memcpy(pairs[1] + v * LANES, &q, sizeof q);
+    }
+    for (int b = 0; b < BLOCKS; b++) {
+        for (int h = 0; h < 2; h++) {
+            out[4 * b + 2 * h] = (uint32_t)pairs[h][b];
+            out[4 * b + 2 * h + 1] = (uint32_t)(pairs[h][b] >> 32);
+        }
+    }
 }
 
 static void uniform_f32(float *y, int64_t n, const rill_draw *draw, uint32_t first)
 {
-    for (int64_t i = 0; i < n; i += 4 * LANES, first += LANES) {
-        blocks b;
-        float u[4 * LANES];
-        philox(&b, draw, first);
-        for (int l = 0; l < LANES; l++) {
-            for (int w = 0; w < 4; w++) u[4 * l + w] = (float)(int32_t)(b.w[w][l] >> 8) * 0x1p-24f;
-        }
-        int64_t rest = n - i < 4 * LANES ? n - i : 4 * LANES;
-        memcpy(y + i, u, (size_t)rest * sizeof *u);
+    enum { STEP = RILL_DRAW_F32 * BLOCKS };
+    for (int64_t i = 0; i < n; i += STEP, first += BLOCKS) {
+        uint32_t w[4 * BLOCKS];
+        float u[STEP];
+        philox(w, draw, first);
+        for (int k = 0; k < STEP; k++) u[k] = (float)(int32_t)(w[k] >> 8) * 0x1p-24f;
+        memcpy(y + i, u, (size_t)(n - i < STEP ? n - i : STEP) * sizeof *u);
     }
 }
 
 static void uniform_f64(double *y, int64_t n, const rill_draw *draw, uint32_t first)
 {
-    for (int64_t i = 0; i < n; i += 2 * LANES, first += LANES) {
-        blocks b;
-        double u[2 * LANES];
-        philox(&b, draw, first);
-        for (int l = 0; l < LANES; l++) {
-            for (int w = 0; w < 2; w++) {
-                uint64_t high = b.w[2 * w][l] >> 5, low = b.w[2 * w + 1][l] >> 6;
-                u[2 * l + w] = (double)(int64_t)(high << 26 | low) * 0x1p-53;
-            }
+    enum { STEP = RILL_DRAW_F64 * BLOCKS };
+    for (int64_t i = 0; i < n; i += STEP, first += BLOCKS) {
+        uint32_t w[4 * BLOCKS];
+        double u[STEP];
+        philox(w, draw, first);
+        for (int k = 0; k < STEP; k++) {
+            const uint64_t high = w[2 * k] >> 5, low = w[2 * k + 1] >> 6;
+            u[k] = (double)(int64_t)(high << 26 | low) * 0x1p-53;
         }
-        int64_t rest = n - i < 2 * LANES ? n - i : 2 * LANES;
-        memcpy(y + i, u, (size_t)rest * sizeof *u);
+        memcpy(y + i, u, (size_t)(n - i < STEP ? n - i : STEP) * sizeof *u);
     }
 }
 

@@ -2,8 +2,9 @@
  *
  * A line is combined in lanes: element i goes to lane i mod L, lanes are combined by halving. L is
  * the same at every instruction-set level and depends on the length alone, so all levels give the
- * same bits. A maximum or minimum keeps its first operand unless the second is strictly better or
- * NaN, so a NaN once met stays. Integer sums wrap: they are done unsigned. */
+ * same bits. Many short lines, one after another, have 4 lanes. A maximum or minimum keeps its
+ * first operand unless the second is strictly better or NaN, so a NaN once met stays. Integer sums
+ * wrap: they are done unsigned. */
 #include "ops/kernels/reduce.h"
 
 #include <math.h>
@@ -28,62 +29,87 @@
 #define VECTOR_MAX(V, a, b) BLEND(V, ((b) > (a)) | ((b) != (b)), a, b)
 #define VECTOR_MIN(V, a, b) BLEND(V, ((b) < (a)) | ((b) != (b)), a, b)
 
-#define REDUCE(T, OP, EMPTY, name)                                                               \
-    typedef T vec_##name                                                                         \
-        __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(T)), may_alias));               \
-    /* All of x, in `bytes` / sizeof(T) lanes. */                                                \
-    static inline __attribute__((always_inline))                                                 \
-    T lanes_##name(const T *x, int64_t n, const int bytes)                                       \
-    {                                                                                            \
-        const int n_vec = bytes / VECTOR_BYTES, width = VECTOR_BYTES / (int)sizeof(T);           \
-        const int lanes = bytes / (int)sizeof(T);                                                \
-        vec_##name acc[WIDE_BYTES / VECTOR_BYTES];                                               \
-        T lane[WIDE_BYTES / sizeof(T)];                                                          \
-        for (int j = 0; j < (int)RILL_LEN(lane); j++) lane[j] = EMPTY;                           \
-        for (int v = 0; v < n_vec; v++) acc[v] = *(const vec_##name *)(lane + v * width);        \
-        int64_t i = 0;                                                                           \
-        for (; i + lanes <= n; i += lanes) {                                                     \
-            for (int v = 0; v < n_vec; v++) {                                                    \
-                vec_##name b = *(const vec_##name *)(x + i + v * width);                         \
-                acc[v] = VECTOR_##OP(vec_##name, acc[v], b);                                     \
-            }                                                                                    \
-        }                                                                                        \
-        for (int v = 0; v < n_vec; v++) *(vec_##name *)(lane + v * width) = acc[v];              \
-        const int rest = (int)(n - i);                                                           \
-        for (int j = 0; j < lanes && j < rest; j++) lane[j] = (T)SCALAR_##OP(lane[j], x[i + j]); \
-        for (int half = lanes / 2; half > 0; half /= 2) {                                        \
-            for (int j = 0; j < half; j++) lane[j] = (T)SCALAR_##OP(lane[j], lane[j + half]);    \
-        }                                                                                        \
-        return lane[0];                                                                          \
-    }                                                                                            \
-    static void line_##name(void *out, const void *x, int64_t n)                                 \
-    {                                                                                            \
-        *(T *)out = n < 4 * WIDE_BYTES / (int64_t)sizeof(T) ? lanes_##name(x, n, NARROW_BYTES)   \
-                                                            : lanes_##name(x, n, WIDE_BYTES);    \
-    }                                                                                            \
-    static void merge_##name(void *a, const void *b, int64_t n)                                  \
-    {                                                                                            \
-        T *restrict p = a;                                                                       \
-        const T *restrict q = b;                                                                 \
-        for (int64_t i = 0; i < n; i++) p[i] = (T)SCALAR_##OP(p[i], q[i]);                       \
-    }                                                                                            \
-    static void rows_##name(void *out, const void *const *rows, int n_rows, int64_t n)           \
-    {                                                                                            \
-        T *restrict y = out;                                                                     \
-        if (n_rows < RILL_REDUCE_ROWS) {                                                         \
-            memcpy(y, rows[0], (size_t)n * sizeof(T));                                           \
-            for (int r = 1; r < n_rows; r++) merge_##name(y, rows[r], n);                        \
-            return;                                                                              \
-        }                                                                                        \
-        const T *r0 = rows[0], *r1 = rows[1], *r2 = rows[2], *r3 = rows[3];                      \
-        const T *r4 = rows[4], *r5 = rows[5], *r6 = rows[6], *r7 = rows[7];                      \
-        for (int64_t i = 0; i < n; i++) {                                                        \
-            T a = (T)SCALAR_##OP(r0[i], r1[i]), b = (T)SCALAR_##OP(r2[i], r3[i]);                \
-            T c = (T)SCALAR_##OP(r4[i], r5[i]), d = (T)SCALAR_##OP(r6[i], r7[i]);                \
-            a = (T)SCALAR_##OP(a, b);                                                            \
-            c = (T)SCALAR_##OP(c, d);                                                            \
-            y[i] = (T)SCALAR_##OP(a, c);                                                         \
-        }                                                                                        \
+#define REDUCE(T, OP, EMPTY, name)                                                                 \
+    typedef T vec_##name                                                                           \
+        __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(T)), may_alias));                 \
+    /* The lanes 0..7, by halving. */                                                              \
+    static inline T eight_##name(const T *l)                                                       \
+    {                                                                                              \
+        T a = (T)SCALAR_##OP(l[0], l[4]), b = (T)SCALAR_##OP(l[1], l[5]);                          \
+        T c = (T)SCALAR_##OP(l[2], l[6]), d = (T)SCALAR_##OP(l[3], l[7]);                          \
+        a = (T)SCALAR_##OP(a, c);                                                                  \
+        b = (T)SCALAR_##OP(b, d);                                                                  \
+        return (T)SCALAR_##OP(a, b);                                                               \
+    }                                                                                              \
+    /* All of x, in `bytes` / sizeof(T) lanes. */                                                  \
+    static inline __attribute__((always_inline))                                                   \
+    T lanes_##name(const T *x, int64_t n, const int bytes)                                         \
+    {                                                                                              \
+        const int n_vec = bytes / VECTOR_BYTES, width = VECTOR_BYTES / (int)sizeof(T);             \
+        const int lanes = bytes / (int)sizeof(T);                                                  \
+        vec_##name acc[WIDE_BYTES / VECTOR_BYTES];                                                 \
+        T lane[WIDE_BYTES / sizeof(T)];                                                            \
+        for (int j = 0; j < (int)RILL_LEN(lane); j++) lane[j] = EMPTY;                             \
+        for (int v = 0; v < n_vec; v++) acc[v] = *(const vec_##name *)(lane + v * width);          \
+        int64_t i = 0;                                                                             \
+        for (; i + lanes <= n; i += lanes) {                                                       \
+            for (int v = 0; v < n_vec; v++) {                                                      \
+                vec_##name b = *(const vec_##name *)(x + i + v * width);                           \
+                acc[v] = VECTOR_##OP(vec_##name, acc[v], b);                                       \
+            }                                                                                      \
+        }                                                                                          \
+        for (int v = 0; v < n_vec; v++) *(vec_##name *)(lane + v * width) = acc[v];                \
+        const int rest = (int)(n - i);                                                             \
+        for (int j = 0; j < lanes && j < rest; j++) lane[j] = (T)SCALAR_##OP(lane[j], x[i + j]);   \
+        for (int half = lanes / 2; half > 4; half /= 2) {                                          \
+            for (int j = 0; j < half; j++) lane[j] = (T)SCALAR_##OP(lane[j], lane[j + half]);      \
+        }                                                                                          \
+        return eight_##name(lane);                                                                 \
+    }                                                                                              \
+    /* Lines of few elements: quarters, then pairs. */                                             \
+    static inline T short_##name(const T *x, int64_t n)                                            \
+    {                                                                                              \
+        T lane[4] = {EMPTY, EMPTY, EMPTY, EMPTY};                                                  \
+        int64_t i = 0;                                                                             \
+        for (; i + 4 <= n; i += 4) {                                                               \
+            for (int j = 0; j < 4; j++) lane[j] = (T)SCALAR_##OP(lane[j], x[i + j]);               \
+        }                                                                                          \
+        for (int j = 0; j < 4 && i + j < n; j++) lane[j] = (T)SCALAR_##OP(lane[j], x[i + j]);      \
+        T a = (T)SCALAR_##OP(lane[0], lane[2]), b = (T)SCALAR_##OP(lane[1], lane[3]);              \
+        return (T)SCALAR_##OP(a, b);                                                               \
+    }                                                                                              \
+    static void lines_##name(void *out, const void *x, int64_t lines, int64_t n)                   \
+    {                                                                                              \
+        for (int64_t l = 0; l < lines; l++) ((T *)out)[l] = short_##name((const T *)x + l * n, n); \
+    }                                                                                              \
+    static void line_##name(void *out, const void *x, int64_t n)                                   \
+    {                                                                                              \
+        *(T *)out = n < 4 * WIDE_BYTES / (int64_t)sizeof(T) ? lanes_##name(x, n, NARROW_BYTES)     \
+                                                            : lanes_##name(x, n, WIDE_BYTES);      \
+    }                                                                                              \
+    static void merge_##name(void *a, const void *b, int64_t n)                                    \
+    {                                                                                              \
+        T *restrict p = a;                                                                         \
+        const T *restrict q = b;                                                                   \
+        for (int64_t i = 0; i < n; i++) p[i] = (T)SCALAR_##OP(p[i], q[i]);                         \
+    }                                                                                              \
+    static void rows_##name(void *out, const void *const *rows, int n_rows, int64_t n)             \
+    {                                                                                              \
+        T *restrict y = out;                                                                       \
+        if (n_rows < RILL_REDUCE_ROWS) {                                                           \
+            memcpy(y, rows[0], (size_t)n * sizeof(T));                                             \
+            for (int r = 1; r < n_rows; r++) merge_##name(y, rows[r], n);                          \
+            return;                                                                                \
+        }                                                                                          \
+        const T *r0 = rows[0], *r1 = rows[1], *r2 = rows[2], *r3 = rows[3];                        \
+        const T *r4 = rows[4], *r5 = rows[5], *r6 = rows[6], *r7 = rows[7];                        \
+        for (int64_t i = 0; i < n; i++) {                                                          \
+            T a = (T)SCALAR_##OP(r0[i], r1[i]), b = (T)SCALAR_##OP(r2[i], r3[i]);                  \
+            T c = (T)SCALAR_##OP(r4[i], r5[i]), d = (T)SCALAR_##OP(r6[i], r7[i]);                  \
+            a = (T)SCALAR_##OP(a, b);                                                              \
+            c = (T)SCALAR_##OP(c, d);                                                              \
+            y[i] = (T)SCALAR_##OP(a, c);                                                           \
+        }                                                                                          \
     }
 
 REDUCE(float, SUM, 0, sum_f32)
@@ -102,9 +128,9 @@ REDUCE(int32_t, MIN, INT32_MAX, min_i32)
 REDUCE(int64_t, MIN, INT64_MAX, min_i64)
 REDUCE(uint8_t, MIN, UINT8_MAX, min_u8)
 
-#define LOOPS(name)                            \
-    {                                          \
-        line_##name, rows_##name, merge_##name \
+#define LOOPS(name)                                          \
+    {                                                        \
+        line_##name, lines_##name, rows_##name, merge_##name \
     }
 const rill_reduce_kernels RILL_LEVELED(rill_reduce) = {
     .by =

@@ -7,6 +7,7 @@
 typedef enum rill_reducer { RILL_REDUCE_SUM, RILL_REDUCE_MAX, RILL_REDUCE_MIN } rill_reducer;
 
 enum {
+    RILL_REDUCE_SHORT = 32,   /* elements of a short line */
     RILL_REDUCE_BLOCK = 4096, /* elements of a line that are one leaf of the tree */
     RILL_REDUCE_ROWS = 8      /* rows of columns that are one leaf */
 };
@@ -14,6 +15,8 @@ enum {
 typedef struct rill_reduce_loops {
     /* *out = all of x[0..n), 0 <= n <= RILL_REDUCE_BLOCK */
     void (*line)(void *out, const void *x, int64_t n);
+    /* out[l] = all of x[l * n .. (l + 1) * n), n <= RILL_REDUCE_SHORT */
+    void (*lines)(void *out, const void *x, int64_t lines, int64_t n);
     /* out[c] = all of rows[0..n_rows)[c], 1 <= n_rows <= RILL_REDUCE_ROWS */
     void (*rows)(void *out, const void *const *rows, int n_rows, int64_t n);
     /* a[c] = a[c] with b[c] */

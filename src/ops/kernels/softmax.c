@@ -1,6 +1,7 @@
 /* Softmax of rows, 16 elements at a time: element i goes to lane i mod 16, lanes are combined by
- * halving. A row's end is padded with -inf, whose exponential is 0. Where the maximum is infinite
- * or NaN, so that x - max is NaN, the whole row becomes NaN. Columns are summed in their order. */
+ * halving. A row's end is padded with -inf, whose exponential is 0; a row of up to 16 elements is
+ * all end. Where the maximum is infinite or NaN, so that x - max is NaN, the whole row becomes NaN.
+ * Columns are summed in their order. */
 #include "ops/kernels/softmax.h"
 #include "ops/kernels/vector_math.h"
 
@@ -49,21 +50,6 @@ enum { LANES = 16 };
         }                                                                                      \
         return s[0];                                                                           \
     }                                                                                          \
-    static void rows_##name(void *out, const void *in, int64_t rows, int64_t n, bool take_log) \
-    {                                                                                          \
-        for (int64_t r = 0; r < rows; r++) {                                                   \
-            T *y = (T *)out + r * n;                                                           \
-            const T *x = (const T *)in + r * n;                                                \
-            const T m = max_##name(x, n), s = sum_##name(take_log ? NULL : y, x, n, m);        \
-            const T l = take_log ? LOG(s) : 0;                                                 \
-            if (take_log) {                                                                    \
-                RILL_INDEPENDENT                                                               \
-                for (int64_t i = 0; i < n; i++) y[i] = (x[i] - m) - l;                         \
-            } else {                                                                           \
-                for (int64_t i = 0; i < n; i++) y[i] /= s;                                     \
-            }                                                                                  \
-        }                                                                                      \
-    }                                                                                          \
     static void columns_##name(void *out, const void *in, int64_t n, int64_t stride,           \
                                int64_t width, bool take_log)                                   \
     {                                                                                          \
@@ -92,6 +78,40 @@ enum { LANES = 16 };
             } else {                                                                           \
                 RILL_INDEPENDENT                                                               \
                 for (int64_t c = 0; c < width; c++) to[c] = EXP(from[c] - m[c]) / s[c];        \
+            }                                                                                  \
+        }                                                                                      \
+    }                                                                                          \
+    /* Rows of at most LANES elements: LANES rows at a time, turned into columns. */           \
+    static void short_rows_##name(T *y, const T *x, int64_t rows, int64_t n, bool take_log)    \
+    {                                                                                          \
+        T t[LANES][LANES] = {{0}};                                                             \
+        for (int64_t r = 0; r < rows; r += LANES) {                                            \
+            const int count = rows - r < LANES ? (int)(rows - r) : LANES;                      \
+            for (int k = 0; k < count; k++) {                                                  \
+                for (int j = 0; j < n; j++) t[j][k] = x[(r + k) * n + j];                      \
+            }                                                                                  \
+            columns_##name(t, t, n, LANES, LANES, take_log);                                   \
+            for (int k = 0; k < count; k++) {                                                  \
+                for (int j = 0; j < n; j++) y[(r + k) * n + j] = t[j][k];                      \
+            }                                                                                  \
+        }                                                                                      \
+    }                                                                                          \
+    static void rows_##name(void *out, const void *in, int64_t rows, int64_t n, bool take_log) \
+    {                                                                                          \
+        if (n <= LANES) {                                                                      \
+            short_rows_##name(out, in, rows, n, take_log);                                     \
+            return;                                                                            \
+        }                                                                                      \
+        for (int64_t r = 0; r < rows; r++) {                                                   \
+            T *y = (T *)out + r * n;                                                           \
+            const T *x = (const T *)in + r * n;                                                \
+            const T m = max_##name(x, n), s = sum_##name(take_log ? NULL : y, x, n, m);        \
+            const T l = take_log ? LOG(s) : 0;                                                 \
+            if (take_log) {                                                                    \
+                RILL_INDEPENDENT                                                               \
+                for (int64_t i = 0; i < n; i++) y[i] = (x[i] - m) - l;                         \
+            } else {                                                                           \
+                for (int64_t i = 0; i < n; i++) y[i] /= s;                                     \
             }                                                                                  \
         }                                                                                      \
     }
