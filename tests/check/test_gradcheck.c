@@ -632,6 +632,78 @@ static void test_nan_fails(void **state)
     rill_graph_destroy(g);
 }
 
+/* ---- failing allocations
+ * ----------------------------------------------------------------------------- */
+
+typedef struct counting {
+    size_t calls, fail_at, live;
+} counting;
+
+static void *counting_alloc(void *user, size_t size, size_t align)
+{
+    counting *c = user;
+    if (++c->calls == c->fail_at) return NULL;
+    void *p = aligned_alloc(align < 8 ? 8 : align, (size + align) / align * align);
+    c->live += p != NULL;
+    return p;
+}
+static void counting_release(void *user, void *ptr, size_t size)
+{
+    counting *c = user;
+    (void)size;
+    c->live--;
+    free(ptr);
+}
+
+/* Checks a small model with the n-th allocation failing; true once none failed. */
+static bool check_failing(size_t n)
+{
+    counting c = {0};
+    rill_allocator a = RILL_ALLOCATOR_INIT;
+    a.user = &c;
+    a.alloc = counting_alloc;
+    a.release = counting_release;
+    rill_context_options o = RILL_CONTEXT_OPTIONS_INIT;
+    o.allocator = &a;
+    rill_context *ctx;
+    rill_graph *g;
+    assert_int_equal(rill_context_create(&o, &ctx, NULL), RILL_OK);
+    assert_int_equal(rill_graph_create(ctx, "test", &g, NULL), RILL_OK);
+    rill_value x = rill_input(g, "x", RILL_F32, RILL_SHAPE(rill_symbol(g, "n"), 2));
+    rill_value w = rill_variable_of(g, "w", RILL_F32, RILL_SHAPE(2, 2), RILL_INIT_ORTHOGONAL);
+    rill_value y =
+        rill_layer_norm(g, rill_dense(g, x, w, RILL_NONE, "tanh"),
+                        rill_variable_of(g, "s", RILL_F32, RILL_SHAPE(2), RILL_INIT_ONES),
+                        rill_variable_of(g, "b", RILL_F32, RILL_SHAPE(2), RILL_INIT_ONES), 0.1, -1);
+    assert_int_equal(rill_graph_status(g), RILL_OK);
+    rill_gradcheck_options go = options(2);
+    rill_gradcheck_report *r;
+    rill_error err;
+    c.fail_at = c.calls + n;
+    rill_status status = rill_gradcheck(g, &y, 1, NULL, 0, NULL, 0, &go, &r, &err);
+    bool failed = c.calls >= c.fail_at;
+    if (failed) {
+        assert_int_equal(status, RILL_ERR_NOMEM);
+        assert_null(r);
+    } else {
+        assert_int_equal(status, RILL_OK);
+        assert_int_equal(rill_gradcheck_verdict(r), RILL_PASS);
+    }
+    rill_gradcheck_report_destroy(r);
+    rill_graph_destroy(g);
+    rill_context_destroy(ctx);
+    assert_int_equal(c.live, 0);
+    return !failed;
+}
+
+static void test_every_allocation_may_fail(void **state)
+{
+    (void)state;
+    size_t n = 1;
+    while (!check_failing(n)) n++;
+    assert_true(n > 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -648,6 +720,7 @@ int main(void)
         cmocka_unit_test(test_unused_constant_integer_and_empty),
         cmocka_unit_test(test_feeds),
         cmocka_unit_test(test_nan_fails),
+        cmocka_unit_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
