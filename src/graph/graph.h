@@ -114,9 +114,11 @@ static inline rill_value rill_node_value(const rill_node_s *n, uint32_t port)
 {
     return (rill_value){n->first_value + port + 1};
 }
+/* The invalid value has dtype NONE and rank 0, so that builders can go on after one has failed. */
 static inline const rill_type *rill_type_of(const rill_graph *g, rill_value v)
 {
-    return &g->values[v.ref - 1].type;
+    static const rill_type none = {RILL_DTYPE_NONE, {0, {0}}};
+    return rill_valid(v) ? &g->values[v.ref - 1].type : &none;
 }
 bool rill_value_in(const rill_graph *g, rill_value v); /* a value of this graph */
 

@@ -133,7 +133,7 @@ static rill_value negative_sum(rill_graph *g, rill_value x)
 static int64_t n_classes(const rill_graph *g, rill_value prediction)
 {
     const rill_shape *s = &rill_type_of(g, prediction)->shape;
-    return s->dims[s->rank - 1];
+    return s->rank > 0 ? s->dims[s->rank - 1] : 0; /* 0: building has failed already */
 }
 
 /* Minus x at the label. The others are left out by select, not times 0: log(0) may stand there. */
