@@ -7,10 +7,27 @@
 
 #include <stdio.h>
 
+/* A graph's name is a title: any UTF-8 without control characters, so that it can be printed on a
+ * line and written to JSON. */
+static bool valid_title(const char *name)
+{
+    size_t left = strlen(name);
+    while (left) {
+        size_t n = rill_utf8_length(name, left);
+        if (n == 0 || (unsigned char)*name < 0x20 || *name == 0x7F) return false;
+        name += n;
+        left -= n;
+    }
+    return true;
+}
+
 rill_status rill_graph_create(rill_context *ctx, const char *name, rill_graph **out,
                               rill_error *err)
 {
     *out = NULL;
+    if (name && !valid_title(name))
+        return rill_fail(err, RILL_ERR_INVALID,
+                         "graph name: expected UTF-8 text without control characters");
     ctx = rill_context_of(ctx);
     rill_graph *g = rill_alloc_zero(ctx, 1, sizeof *g);
     if (!g) return rill_nomem(err, "graph");
@@ -120,7 +137,12 @@ rill_dim rill_symbol(rill_graph *g, const char *name)
     uint32_t found = g->by_symbol_size ? *symbol_slot(g, name) : 0;
     if (found) return -1 - (rill_dim)found;
     const char *reason;
-    if (!rill_name_ok(name, strlen(name), &reason)) {
+    bool ok = rill_name_ok(name, strlen(name), &reason);
+    if (ok && ((*name >= '0' && *name <= '9') || strchr("-?[]", *name))) {
+        reason = "expected a name that begins with a letter"; /* a size is no symbol, nor is ? */
+        ok = false;
+    }
+    if (!ok) {
         rill_graph_fail(g, RILL_ERR_INVALID, "symbol \"%.255s\": %s", name, reason);
         return RILL_DIM_UNKNOWN;
     }

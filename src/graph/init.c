@@ -83,6 +83,9 @@ rill_status rill_init_check(const rill_init *init, const rill_type *type, rill_e
                          rill_type_text(NULL, type, a, sizeof a),
                          rill_type_text(NULL, &init->data->type, b, sizeof b));
     }
+    if (is_random(init->kind) &&
+        !isfinite(init->low + init->high + init->mean + init->stddev + init->gain))
+        return rill_fail(err, RILL_ERR_INVALID, "init \"%s\": expected finite numbers", name);
     if (init->kind == RILL_INIT_UNIFORM && !(init->low <= init->high))
         return rill_fail(err, RILL_ERR_INVALID, "init \"uniform\": low is above high");
     if ((init->kind == RILL_INIT_NORMAL || init->kind == RILL_INIT_TRUNCATED_NORMAL) &&

@@ -289,18 +289,18 @@ static rill_status load_root(rill_loader *l, rill_json root)
     static const char *const keys[] = {"format",    "version", "name",    "inputs",  "variables",
                                        "constants", "nodes",   "outputs", "updates", "training"};
     rill_json f[RILL_LEN(keys)];
-    const char *name = NULL, *reason;
-    char buf[RILL_JSON_EXCERPT];
+    const char *name = NULL;
     RILL_TRY(check_header(l, root));
     RILL_TRY(rill_json_fields(root, keys, RILL_LEN(keys), f, l->err));
     if (f[NAME].item) {
         name = rill_json_string(f[NAME]);
-        if (!name) return rill_load_at(l, rill_json_expected(f[NAME], l->err, "a name"), "name");
-        if (!rill_name_ok(name, strlen(name), &reason))
-            return rill_json_fail(f[NAME], l->err, "name: %s, got %s", reason,
-                                  rill_json_excerpt(f[NAME], buf));
+        if (!name) return rill_load_at(l, rill_json_expected(f[NAME], l->err, "a string"), "name");
     }
-    RILL_TRY(rill_graph_create(l->ctx, name, &l->g, l->err));
+    rill_status st = rill_graph_create(l->ctx, name, &l->g, l->err);
+    if (st != RILL_OK) {
+        if (st != RILL_ERR_NOMEM) rill_json_locate(f[NAME], l->err);
+        return st;
+    }
     for (int s = 0; s < RILL_N_SECTIONS; s++)
         RILL_TRY(list_section(l, f[INPUTS + s], (rill_section)s));
     l->first[RILL_N_SECTIONS] = l->n_entries;

@@ -7,16 +7,10 @@
 
 rill_status rill_load_dim(const rill_loader *l, rill_json v, bool inferred, rill_dim *out)
 {
-    const char *symbol = rill_json_string(v), *reason;
-    char buf[RILL_JSON_EXCERPT];
+    const char *symbol = rill_json_string(v);
     if (symbol) {
-        if (!rill_name_ok(symbol, strlen(symbol), &reason))
-            return rill_json_fail(v, l->err, "symbol %s: %s", rill_json_excerpt(v, buf), reason);
-        if ((*symbol >= '0' && *symbol <= '9') || strchr("-?[]", *symbol))
-            return rill_json_fail(v, l->err, "symbol %s: expected a name that begins with a letter",
-                                  rill_json_excerpt(v, buf));
         *out = rill_symbol(l->g, symbol);
-        return rill_graph_status(l->g) ? rill_load_graph_error(l, v, "symbol", symbol) : RILL_OK;
+        return rill_graph_status(l->g) ? rill_load_graph_error(l, v, "", "") : RILL_OK;
     }
     if (!rill_json_is(v, cJSON_Number) || rill_json_int64(v, out) != RILL_JSON_INT_OK ||
         *out < (inferred ? -1 : 0))

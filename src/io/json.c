@@ -1,26 +1,22 @@
 /* JSON documents: cJSON's tree paired with the index of the syntax check.
  *
  * Both list the same values in document order, so a walk that steps through the tree's lists and
- * the index together never searches. Numbers are read from their digits in the text: cJSON's
- * doubles would lose integers beyond 2^53. cJSON also copies at most 63 bytes of a number; where
- * one is longer it gets a copy of the text in which such numbers are blanked.
+ * the index together never searches. Numbers are read from their digits in the text, and cJSON
+ * never sees them: its doubles would lose integers beyond 2^53, it copies at most 63 bytes of a
+ * number, and it reads them by the locale. It gets a copy of the text in which every number is a 0.
  */
 #include "io/json.h"
 
 #include <math.h>
 #include <stdio.h>
 
-enum { CJSON_NUMBER_MAX = 63 };
-
-/* A copy of the text with every overlong number replaced by 0 and spaces. Strings stay. */
-static char *blank_long_numbers(const rill_json_document *doc)
+static char *blank_numbers(const rill_json_document *doc)
 {
     char *copy = rill_alloc(doc->ctx, doc->length);
     if (!copy) return NULL;
     memcpy(copy, doc->text, doc->length);
     for (size_t i = 0; i < doc->index.n; i++) {
         rill_json_span s = doc->index.spans[i];
-        if (s.end - s.start <= CJSON_NUMBER_MAX) continue;
         if (copy[s.start] != '-' && (copy[s.start] < '0' || copy[s.start] > '9')) continue;
         memset(copy + s.start, ' ', s.end - s.start);
         copy[s.start] = '0';
@@ -33,13 +29,9 @@ rill_status rill_json_open(rill_context *ctx, const char *text, size_t length,
 {
     *doc = (rill_json_document){.ctx = ctx, .text = text, .length = length};
     RILL_TRY(rill_json_index_make(ctx, text, length, &doc->index, err));
-    if (doc->index.longest_number > CJSON_NUMBER_MAX) {
-        char *copy = blank_long_numbers(doc);
-        if (copy) doc->root = cJSON_ParseWithLength(copy, length);
-        rill_free(ctx, copy, length);
-    } else {
-        doc->root = cJSON_ParseWithLength(text, length);
-    }
+    char *copy = blank_numbers(doc);
+    if (copy) doc->root = cJSON_ParseWithLength(copy, length);
+    rill_free(ctx, copy, length);
     if (doc->root) return RILL_OK;
     /* The text is valid, so only memory can have been missing. */
     rill_json_index_free(&doc->index);

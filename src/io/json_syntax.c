@@ -312,8 +312,6 @@ static rill_status check_number(checker *c)
         if (!digit(c)) return expected(c, "a digit in the exponent", "");
         while (digit(c)) c->at++;
     }
-    uint32_t n = (uint32_t)(c->at - start);
-    if (n > c->index->longest_number) c->index->longest_number = n;
     return RILL_OK;
 }
 

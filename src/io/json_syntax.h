@@ -20,7 +20,6 @@ typedef struct rill_json_index {
     rill_context *ctx;
     rill_json_span *spans;
     size_t n, cap;
-    uint32_t longest_number; /* bytes */
 } rill_json_index;
 
 /* Checks the text and fills *out. On failure *out is empty, and the error has line and column. */

@@ -193,8 +193,8 @@ static void break_keys(corpus *c, const char *text, const rill_json_index *index
 /* What fits nowhere in place of each value. */
 static void break_values(corpus *c, const char *text, const rill_json_index *index)
 {
-    static const char *const bad[] = {"{\"?\":0}", "[[[[[[[[[[1]]]]]]]]]]", "\"no such thing\"",
-                                      "-0.5e-3,",
+    static const char *const bad[] = {"{\"?\":0}", "[[[[[[[[[[1]]]]]]]]]]",
+                                      "\"no such\\u0007thing\"", "-0.5e-3,",
                                       "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["
                                       "[[[[[[0]]]]]]]]]]]]]]]]]]]]]]]]]"
                                       "]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]"};

@@ -1,4 +1,5 @@
-/* The graphs that are shipped: examples/ and the page about the format. */
+/* The graphs that are shipped: examples/, the page about the format, and a golden file of every
+ * version of it. */
 #include "json_test.h"
 
 #include "io/json.h"
@@ -119,6 +120,24 @@ static void test_page(void **state)
     free(page);
 }
 
+/* A file with everything that version 1 has, and what saving makes of it. These files never change:
+ * if this fails, old graphs have changed their meaning. */
+static void test_version_1(void **state)
+{
+    static const char *const paths[] = {"tests/io/graphs/v1.json", "tests/io/graphs/v1.saved.json"};
+    char *want = read_source(paths[1]);
+    (void)state;
+    for (size_t i = 0; i < RILL_LEN(paths); i++) {
+        rill_graph *g = load_source(paths[i]);
+        char *json;
+        assert_int_equal(rill_graph_json(g, &json, NULL), RILL_OK);
+        assert_string_equal(json, want);
+        rill_string_free(NULL, json);
+        rill_graph_destroy(g);
+    }
+    free(want);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +145,7 @@ int main(void)
         cmocka_unit_test(test_cnn),
         cmocka_unit_test(test_other_examples),
         cmocka_unit_test(test_page),
+        cmocka_unit_test(test_version_1),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -234,7 +234,7 @@ static void test_good_texts(void **state)
     accept("\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\uD83D\\uDE00\"");
     accept("[1e5,1E+5,1.25e-5,-0.5,true,false,null,\"\",{\"a\":[{}]}]");
     accept("\"\xF4\x8F\xBF\xBF\x7F\"");
-    /* cJSON copies at most 63 bytes of a number; longer ones are numbers too. */
+    /* cJSON would copy at most 63 bytes of a number; longer ones are numbers too. */
     accept("[0.12345678901234567890123456789012345678901234567890123456789012345678901234567890,"
            "-12345678901234567890123456789012345678901234567890123456789012345678901234567890,2,"
            "\"1234567890123456789012345678901234567890123456789012345678901234567890\"]");
