@@ -284,6 +284,37 @@ static rill_gradcheck_options options(int order)
     return o;
 }
 
+static rill_graph *new_graph(rill_context *ctx)
+{
+    rill_graph *g;
+    assert_int_equal(rill_graph_create(ctx, "test", &g, NULL), RILL_OK);
+    return g;
+}
+
+static rill_value variable(rill_graph *g, const char *name, rill_dtype dtype, rill_shape shape,
+                           const double *v)
+{
+    rill_init init = RILL_INIT_INIT;
+    rill_tensor *t;
+    size_t n = (size_t)rill_shape_count(&shape);
+    assert_int_equal(rill_tensor_from(NULL, RILL_F64, shape, v, n * sizeof *v, &t, NULL), RILL_OK);
+    init.kind = RILL_INIT_DATA;
+    init.data = t;
+    rill_value x = rill_variable(g, name, dtype, shape, &init);
+    rill_tensor_destroy(t);
+    return x;
+}
+
+static rill_gradcheck_report *check(const rill_graph *g, rill_value y, const rill_value *xs,
+                                    size_t n_xs, const rill_gradcheck_options *o)
+{
+    rill_gradcheck_report *r;
+    rill_error err;
+    if (rill_gradcheck(g, &y, 1, xs, n_xs, NULL, 0, o, &r, &err) != RILL_OK)
+        fail_msg("%s", err.message);
+    return r;
+}
+
 /* Verdict of the op's check; a gradient of the wrong type is an error and counts as caught. */
 static bool is_caught(rill_context *ctx, const rill_op *op, const rill_gradcheck_options *o)
 {
@@ -355,6 +386,21 @@ static void test_taylor_order(void **state)
     rill_context_destroy(ctx);
 }
 
+/* The difference of a huge number is noise; the second opinion says that the gradient is right. */
+static void test_noise_is_told_apart(void **state)
+{
+    (void)state;
+    rill_graph *g = new_graph(NULL);
+    rill_value x = variable(g, "x", RILL_F64, RILL_SHAPE(1), (const double[]){0.7});
+    rill_value y = rill_add(g, rill_square(g, x), number(g, 1e9));
+    rill_gradcheck_options o = options(1);
+    rill_gradcheck_report *r = check(g, y, NULL, 0, &o);
+    assert_int_equal(rill_gradcheck_verdict(r), RILL_FAIL);
+    assert_true(fabs(rill_gradcheck_row_at(r, 0)->taylor_order - 2) < 0.1);
+    rill_gradcheck_report_destroy(r);
+    rill_graph_destroy(g);
+}
+
 static void test_rows_say_what_was_checked(void **state)
 {
     (void)state;
@@ -396,37 +442,6 @@ static void test_rows_say_what_was_checked(void **state)
 /* ---- models
  * ------------------------------------------------------------------------------------------------
  */
-
-static rill_graph *new_graph(rill_context *ctx)
-{
-    rill_graph *g;
-    assert_int_equal(rill_graph_create(ctx, "test", &g, NULL), RILL_OK);
-    return g;
-}
-
-static rill_value variable(rill_graph *g, const char *name, rill_dtype dtype, rill_shape shape,
-                           const double *v)
-{
-    rill_init init = RILL_INIT_INIT;
-    rill_tensor *t;
-    size_t n = (size_t)rill_shape_count(&shape);
-    assert_int_equal(rill_tensor_from(NULL, RILL_F64, shape, v, n * sizeof *v, &t, NULL), RILL_OK);
-    init.kind = RILL_INIT_DATA;
-    init.data = t;
-    rill_value x = rill_variable(g, name, dtype, shape, &init);
-    rill_tensor_destroy(t);
-    return x;
-}
-
-static rill_gradcheck_report *check(const rill_graph *g, rill_value y, const rill_value *xs,
-                                    size_t n_xs, const rill_gradcheck_options *o)
-{
-    rill_gradcheck_report *r;
-    rill_error err;
-    if (rill_gradcheck(g, &y, 1, xs, n_xs, NULL, 0, o, &r, &err) != RILL_OK)
-        fail_msg("%s", err.message);
-    return r;
-}
 
 static void test_kinks(void **state)
 {
@@ -710,6 +725,7 @@ int main(void)
         cmocka_unit_test(test_mutants_are_caught),
         cmocka_unit_test(test_mutants_are_caught_along_directions),
         cmocka_unit_test(test_taylor_order),
+        cmocka_unit_test(test_noise_is_told_apart),
         cmocka_unit_test(test_rows_say_what_was_checked),
         cmocka_unit_test(test_kinks),
         cmocka_unit_test(test_wrong_at_kink),

@@ -5,6 +5,7 @@
 #include "check/check.h"
 
 #include "ops/ops.h"
+#include "rill/autodiff.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -311,6 +312,134 @@ static void test_gradients(void **state)
     assert_int_equal(n_failures, 0);
 }
 
+/* ---- gradients with symbols for sizes
+ * ------------------------------------------------------------------- */
+
+static size_t n_symbolic;
+
+/* Sizes above 1 as symbols, one for each size: all of them, or those along axis 0 only. */
+static rill_shape with_symbols(rill_graph *g, rill_shape s, bool all)
+{
+    for (int32_t i = 0; i < s.rank && (all || i == 0); i++) {
+        char name[32];
+        if (s.dims[i] <= 1) continue;
+        snprintf(name, sizeof name, "d%lld", (long long)s.dims[i]);
+        s.dims[i] = rill_symbol(g, name);
+    }
+    return s;
+}
+
+typedef struct differentiated {
+    rill_graph *g;
+    rill_value *inputs;
+    rill_value y;
+    rill_value xs[16], grads[16];
+    size_t n_xs;
+} differentiated;
+
+static void drop_differentiated(const rill_case *c, differentiated *d)
+{
+    rill_graph_destroy(d->g);
+    rill_free(c->ctx, d->inputs, c->n_inputs * sizeof *d->inputs);
+}
+
+/* The node of the case in a graph of its own; false if it does not take symbols there. */
+static bool build_with_symbols(const rill_case *c, const rill_op *op, bool symbols, bool all,
+                               differentiated *d)
+{
+    *d = (differentiated){0};
+    assert_int_equal(rill_graph_create(NULL, "symbols", &d->g, NULL), RILL_OK);
+    d->inputs = rill_alloc_zero(c->ctx, c->n_inputs, sizeof *d->inputs);
+    for (size_t i = 0; i < c->n_inputs; i++) {
+        if (!rill_valid(c->inputs[i])) continue;
+        rill_type t = rill_value_type(c->graph, c->inputs[i]);
+        char name[32];
+        snprintf(name, sizeof name, "x%zu", i);
+        if (symbols) t.shape = with_symbols(d->g, t.shape, all);
+        d->inputs[i] = rill_input(d->g, name, t.dtype, t.shape);
+        const rill_port *port = &op->inputs[i < op->n_inputs ? i : op->n_inputs - 1];
+        if (rill_dtype_is_float(t.dtype) && !(port->flags & RILL_PORT_SHAPE_ONLY) && d->n_xs < 16)
+            d->xs[d->n_xs++] = d->inputs[i];
+    }
+    d->y = rill_emit(d->g, op, d->inputs, c->n_inputs, rill_node_of(c->graph, c->node)->attrs);
+    if (rill_valid(d->y)) return true;
+    drop_differentiated(c, d);
+    return false;
+}
+
+/* The gradients of the case's float outputs, at the case's data. */
+static bool run_gradients(const rill_case *c, const char *what, differentiated *d,
+                          rill_tensor **out)
+{
+    rill_error err;
+    rill_value ys[MAX_OUTPUTS], fetches[16];
+    size_t n_ys = 0, n = 0, at[16];
+    for (uint32_t k = 0; k < c->n_outputs; k++) {
+        rill_value y = rill_output_of(d->g, d->y, k);
+        if (rill_dtype_is_float(rill_value_type(d->g, y).dtype)) ys[n_ys++] = y;
+    }
+    rill_status status = rill_gradients(d->g, ys, n_ys, d->xs, d->n_xs, d->grads, NULL, &err);
+    rill_session *s = NULL;
+    rill_session_options so = RILL_SESSION_OPTIONS_INIT;
+    so.threads = 1;
+    if (status == RILL_OK) status = rill_session_create(d->g, &so, &s, &err);
+    rill_feed feeds[16];
+    rill_tensor *results[16] = {NULL};
+    rill_run_options o = RILL_RUN_OPTIONS_INIT;
+    for (size_t i = 0; i < c->n_inputs && i < 16; i++)
+        if (rill_valid(d->inputs[i])) feeds[o.n_feeds++] = (rill_feed){d->inputs[i], c->data[i]};
+    for (size_t i = 0; i < d->n_xs; i++)
+        if (rill_valid(d->grads[i])) at[n] = i, fetches[n++] = d->grads[i];
+    o.feeds = feeds;
+    o.fetches = fetches;
+    o.n_fetches = n;
+    o.results = results;
+    o.training = c->training;
+    if (status == RILL_OK && n > 0) status = rill_session_run(s, &o, &err);
+    if (status != RILL_OK) complain("%s, gradient with symbols: %s", what, err.message);
+    for (size_t i = 0; i < n; i++) out[at[i]] = results[i];
+    rill_session_destroy(s);
+    return status == RILL_OK;
+}
+
+/* No vjp may write a size into the graph: a gradient graph of symbols must have the types of its
+ * inputs (rill_gradients checks that) and the values of the graph of sizes. */
+static void judge_symbols(const rill_case *c, const rill_op *op, const char *what)
+{
+    differentiated sized, symbolic;
+    bool differentiable = op->gradient == RILL_GRADIENT_VJP || op->gradient == RILL_GRADIENT_EXPAND;
+    if (!differentiable || c->n_inputs > 16) return;
+    if (!build_with_symbols(c, op, true, true, &symbolic) &&
+        !build_with_symbols(c, op, true, false, &symbolic))
+        return;
+    assert_true(build_with_symbols(c, op, false, false, &sized));
+    rill_tensor *a[16] = {NULL}, *b[16] = {NULL};
+    if (symbolic.n_xs > 0 && run_gradients(c, what, &symbolic, a) &&
+        run_gradients(c, what, &sized, b)) {
+        n_symbolic++;
+        for (size_t i = 0; i < sized.n_xs; i++) {
+            if (!a[i] != !b[i])
+                complain("%s: input %zu has a gradient with sizes or with symbols only", what, i);
+            else if (a[i])
+                compare_bits(&a[i], &b[i], 1, what);
+        }
+    }
+    for (size_t i = 0; i < 16; i++) {
+        rill_tensor_destroy(a[i]);
+        rill_tensor_destroy(b[i]);
+    }
+    drop_differentiated(c, &sized);
+    drop_differentiated(c, &symbolic);
+}
+
+static void test_gradients_with_symbols(void **state)
+{
+    (void)state;
+    n_symbolic = 0;
+    for_each_case(judge_symbols);
+    assert_true(only || n_symbolic > 500);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) only = argv[1];
@@ -320,6 +449,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_reference_kernels),
         cmocka_unit_test(test_threads_and_runs_give_the_same_bits),
         cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_gradients_with_symbols),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
