@@ -34,7 +34,7 @@ static void sine_cosine(double turns, double *sine, double *cosine)
     *cosine = q == 0 ? c : q == 1 ? -s : q == 2 ? -c : s;
 }
 
-/* Two arms, one and a half turns each, that wind around each other. */
+/* Two arms, one and a quarter turns each, that wind around each other. */
 static void fill_spirals(uint64_t seed, uint64_t stream, int64_t n, void *x, void *y)
 {
     for (int64_t i = 0; i < n; i++) {
@@ -42,7 +42,7 @@ static void fill_spirals(uint64_t seed, uint64_t stream, int64_t n, void *x, voi
         rill_random_init(&r, seed, stream, (uint32_t)i);
         int arm = (int)(i % 2);
         double t = sqrt(rill_draw_between(&r, 0.01, 1)), sine, cosine;
-        sine_cosine(1.5 * t + 0.5 * arm, &sine, &cosine);
+        sine_cosine(1.25 * t + 0.5 * arm, &sine, &cosine);
         ((float *)x)[2 * i] = (float)(t * cosine + rill_draw_normal(&r, 0.02));
         ((float *)x)[2 * i + 1] = (float)(t * sine + rill_draw_normal(&r, 0.02));
         ((int32_t *)y)[i] = arm;
