@@ -24,7 +24,8 @@ static int64_t source_of(const rill_tensor *y, const rill_tensor *x, const rill_
     int32_t rank = indices->type.shape.rank;
     coordinates(&y->type.shape, i, at);
     for (int32_t k = 0; k < rank; k++) index[k] = at[axis + k];
-    for (int32_t k = 0; k < x->type.shape.rank; k++) from[k] = k < axis ? at[k] : at[k + rank - 1];
+    for (int32_t k = 0; k < axis; k++) from[k] = at[k];
+    for (int32_t k = (int32_t)axis + 1; k < x->type.shape.rank; k++) from[k] = at[k + rank - 1];
     from[axis] = (int64_t)rill_tensor_get(indices, element_of(&indices->type.shape, index));
     return element_of(&x->type.shape, from);
 }
