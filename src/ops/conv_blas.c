@@ -26,8 +26,11 @@ enum {
     UNIT_PIXELS = 64,       /* fewer make poor products */
     COL_BYTES = 1 << 20,    /* of `col`, unless one row needs more */
     PARTS = 8,              /* of a sum over the batch */
+    PART_PIXELS = 256,      /* fewer in a part are not worth its copy */
     PART_BYTES = 16 << 20,  /* of all copies */
     TREE_GRAIN = 16 * 1024, /* elements of a unit of the tree */
+    TRANSPOSE_BLOCK = 16,   /* output channels of a unit of a transposition */
+    TRANSPOSE_PIXELS = 512, /* from which a transposition pays */
     TILE_STEP = 64,         /* output channels are cut at multiples of this */
 };
 
@@ -160,20 +163,12 @@ static void windows_of(const rill_window_axis *a, int64_t k, int64_t *first, int
     *first = min(*first, *end);
 }
 
-/* One input row seen by cell kw of each window of an output row. */
-static void unroll_line(const rill_conv *c, int64_t size, char *dst, const char *line, int64_t kw)
+static inline void copy_strided(char *dst, const char *src, int64_t n, int64_t step, int64_t size)
 {
-    int64_t first, end;
-    windows_of(&c->w, kw, &first, &end);
-    zero_run(dst, first * size);
-    zero_run(dst + end * size, (c->w.out - end) * size);
-    const char *src = line + (first * c->w.stride - c->w.before + kw * c->w.dilation) * size;
-    if (c->w.stride == 1) {
-        copy_run(dst + first * size, src, (end - first) * size);
-        return;
-    }
-    for (int64_t o = first; o < end; o++, src += c->w.stride * size) {
-        memcpy(dst + o * size, src, (size_t)size);
+    if (size == 4) {
+        for (int64_t i = 0; i < n; i++) memcpy(dst + 4 * i, src + 4 * i * step, 4);
+    } else {
+        for (int64_t i = 0; i < n; i++) memcpy(dst + 8 * i, src + 8 * i * step, 8);
     }
 }
 
@@ -182,15 +177,24 @@ static void unroll_nchw(const rill_conv *c, int64_t size, const char *x, int64_t
                         int64_t rows, char *col)
 {
     const int64_t in = rill_conv_cin_group(c), n = row / c->h.out, line = c->w.out * size;
+    const int64_t top = row % c->h.out * c->h.stride - c->h.before;
     for (int64_t k = 0; k < rill_conv_depth(c); k++) {
         const int64_t ci = k / (c->h.kernel * c->w.kernel), kw = k % c->w.kernel;
-        const int64_t kh = k / c->w.kernel % c->h.kernel;
-        for (int64_t r = row; r < row + rows; r++, col += line) {
-            const int64_t h = r % c->h.out * c->h.stride - c->h.before + kh * c->h.dilation;
-            if (h < 0 || h >= c->h.in) {
+        const int64_t left = kw * c->w.dilation - c->w.before;
+        int64_t h = top + k / c->w.kernel % c->h.kernel * c->h.dilation, first, end;
+        windows_of(&c->w, kw, &first, &end);
+        for (int64_t r = 0; r < rows; r++, h += c->h.stride, col += line) {
+            if (h < 0 || h >= c->h.in || first >= end) {
                 zero_run(col, line);
+                continue;
+            }
+            const int64_t at = x_at(c, n, g * in + ci, h) + left + first * c->w.stride;
+            zero_run(col, first * size);
+            zero_run(col + end * size, (c->w.out - end) * size);
+            if (c->w.stride == 1) {
+                copy_run(col + first * size, x + at * size, (end - first) * size);
             } else {
-                unroll_line(c, size, col, x + x_at(c, n, g * in + ci, h) * size, kw);
+                copy_strided(col + first * size, x + at * size, end - first, c->w.stride, size);
             }
         }
     }
@@ -373,7 +377,16 @@ rill_status rill_conv_blas_prepare_input(rill_call *call, rill_error *err)
     p->bands = max(1, ceil_div(c->h.in, p->rows));
     p->tile = rill_conv_cout_group(c);
     p->tiles = 1;
-    call->units[0] = max(1, c->batch) * p->bands * c->group;
+    const int64_t parts_of_x = max(1, c->batch) * p->bands * c->group;
+    call->units[0] = parts_of_x;
+    if (!c->nchw && all_rows(c) * c->w.out >= TRANSPOSE_PIXELS) {
+        call->n_phases = 2;
+        call->units[0] = rill_units(c->cout, TRANSPOSE_BLOCK);
+        call->units[1] = parts_of_x;
+        if (!rill_type_bytes(&call->in[1], &call->scratch)) {
+            return rill_nomem(err, "transposed filter");
+        }
+    }
     return plan_chunk(call, p, max(1, c->h.out), err);
 }
 
@@ -454,6 +467,32 @@ static void clear(const rill_conv *c, const owned *o, int64_t size, char *dx)
     }
 }
 
+/* An HWIO filter is [depth, cout]. Products with its transpose are slow in OpenBLAS where cout is
+ * small, so if there are many pixels it is transposed once, in a first phase, by blocks of output
+ * channels. */
+#define TRANSPOSE(TYPE, T)                                                                   \
+    static void transpose_##T(const rill_conv *c, int64_t co, int64_t n, const void *filter, \
+                              void *to)                                                      \
+    {                                                                                        \
+        const int64_t depth = rill_conv_depth(c);                                            \
+        for (int64_t k0 = 0; k0 < depth; k0 += TRANSPOSE_BLOCK) {                            \
+            const int64_t k1 = min(k0 + TRANSPOSE_BLOCK, depth);                             \
+            for (int64_t i = co; i < co + n; i++)                                            \
+                for (int64_t k = k0; k < k1; k++)                                            \
+                    ((TYPE *)to)[i * depth + k] = ((const TYPE *)filter)[k * c->cout + i];   \
+        }                                                                                    \
+    }
+TRANSPOSE(float, f32)
+TRANSPOSE(double, f64)
+
+static void transpose_filter(const rill_task *task)
+{
+    const rill_conv *c = &plan_in(task->call)->c;
+    const int64_t co = task->unit * TRANSPOSE_BLOCK, n = min(TRANSPOSE_BLOCK, c->cout - co);
+    const bool f32 = task->call->in[0].dtype == RILL_F32;
+    (f32 ? transpose_f32 : transpose_f64)(c, co, n, task->in[1], task->scratch);
+}
+
 /* col (or dx itself, if direct) = dy filter^T for output rows [row, row + rows). */
 static void back_product(const plan *p, const rill_task *task, const owned *o, int64_t row,
                          int64_t rows, void *to, int64_t ld)
@@ -462,14 +501,17 @@ static void back_product(const plan *p, const rill_task *task, const owned *o, i
     const rill_dtype dtype = task->call->in[0].dtype;
     const int64_t size = (int64_t)rill_dtype_size(dtype), out = rill_conv_cout_group(c);
     const void *dy = (const char *)task->in[0] + y_at(c, row, o->g * out) * size;
-    const void *filter = (const char *)task->in[1] + filter_at(c, o->g * out) * size;
+    const int64_t depth = rill_conv_depth(c);
+    const bool transposed = task->call->n_phases == 2;
+    const char *filter = transposed ? task->scratch : task->in[1];
     rill_gemm g = {.dtype = dtype, .k = out, .c = to, .ldc = ld};
     if (c->nchw) {
-        g.m = rill_conv_depth(c), g.n = rows * c->w.out, g.a = filter, g.b = dy;
-        g.trans_a = true, g.lda = rill_conv_depth(c), g.ldb = c->h.out * c->w.out;
+        g.m = depth, g.n = rows * c->w.out, g.a = filter + o->g * out * depth * size, g.b = dy;
+        g.trans_a = true, g.lda = depth, g.ldb = c->h.out * c->w.out;
     } else {
-        g.m = rows * c->w.out, g.n = rill_conv_depth(c), g.a = dy, g.b = filter;
-        g.trans_b = true, g.lda = c->cout, g.ldb = c->cout;
+        g.m = rows * c->w.out, g.n = depth, g.a = dy, g.lda = c->cout;
+        g.b = filter + o->g * out * (transposed ? depth : 1) * size;
+        g.trans_b = !transposed, g.ldb = transposed ? depth : c->cout;
     }
     rill_blas_gemm(&g);
 }
@@ -478,6 +520,10 @@ rill_status rill_conv_blas_input(const rill_task *task)
 {
     const plan *p = plan_in(task->call);
     const rill_conv *c = &p->c;
+    if (task->call->n_phases == 2 && task->phase == 0) {
+        transpose_filter(task);
+        return RILL_OK;
+    }
     const place at = place_of(p, task->unit);
     owned o = {.n = at.part / p->bands, .g = at.g, .h0 = at.part % p->bands * p->rows};
     o.h1 = min(o.h0 + p->rows, c->h.in);
@@ -529,7 +575,7 @@ rill_status rill_conv_blas_prepare_filter(rill_call *call, rill_error *err)
     if (!rill_type_bytes(&call->out[0], &bytes)) return rill_nomem(err, "filter gradient");
     double parts = rill_conv_flops(c) / UNIT_FLOPS + 1;
     if (parts > PARTS) parts = PARTS;
-    p->parts = min((int64_t)parts, max(1, all_rows(c)));
+    p->parts = min((int64_t)parts, all_rows(c) * c->w.out / PART_PIXELS);
     p->parts = max(1, min(p->parts, PART_BYTES / max(1, (int64_t)bytes)));
     p->rows = max(1, ceil_div(all_rows(c), p->parts));
     p->parts = max(1, ceil_div(all_rows(c), p->rows));

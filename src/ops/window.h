@@ -85,6 +85,11 @@ static inline void rill_window_cells(const rill_window_axis *a, int64_t o, int64
                                      int64_t *end)
 {
     const int64_t start = o * a->stride - a->before; /* may be negative */
+    if (start >= 0 && start + (a->kernel - 1) * a->dilation < a->in) { /* inside: no division */
+        *first = 0;
+        *end = a->kernel;
+        return;
+    }
     *first = start < 0 ? (-start + a->dilation - 1) / a->dilation : 0;
     *end = start >= a->in ? 0 : (a->in - start + a->dilation - 1) / a->dilation;
     if (*end > a->kernel) *end = a->kernel;

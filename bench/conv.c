@@ -1,0 +1,138 @@
+/* conv.c: GFLOP/s of convolution layers in f32, one image and a batch: forward and both adjoints,
+ * in NHWC and NCHW, on one thread by its own clock. Best of several repetitions.
+ */
+#include "ops/blas.h"
+#include "ops/ops.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+typedef struct layer {
+    const char *name;
+    int n, hw, cin, k, cout, stride;
+} layer;
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static double run_once(const rill_kernel *kernel, const rill_call *call, const void *const *in,
+                       void *const *out, void *scratch, void *thread_scratch)
+{
+    rill_error err;
+    const double start = seconds();
+    for (uint32_t p = 0; p < call->n_phases; p++) {
+        for (int64_t u = 0; u < call->units[p]; u++) {
+            const rill_task task = {.call = call,
+                                    .in = in,
+                                    .out = out,
+                                    .scratch = scratch,
+                                    .thread_scratch = thread_scratch,
+                                    .phase = p,
+                                    .unit = u,
+                                    .err = &err};
+            (void)kernel->run(&task);
+        }
+    }
+    return seconds() - start;
+}
+
+static void *filled(const rill_type *type)
+{
+    const int64_t n = rill_shape_count(&type->shape);
+    float *data = aligned_alloc(64, ((size_t)n * sizeof(float) + 63) / 64 * 64);
+    for (int64_t i = 0; data && i < n; i++) data[i] = (float)(i % 7) - 3;
+    return data;
+}
+
+/* GFLOP/s of the first kernel of v's node. */
+static double rate_of(const rill_graph *g, rill_value v)
+{
+    rill_node_info info;
+    rill_type in_types[3] = {{0}}, out_type = rill_value_type(g, v);
+    if (rill_graph_node(g, (size_t)rill_value_node(g, v), &info) != RILL_OK) return 0;
+    rill_call call = {.op = info.op,
+                      .attrs = info.attrs,
+                      .in = in_types,
+                      .n_in = info.n_inputs,
+                      .out = &out_type,
+                      .n_out = 1,
+                      .n_phases = 1,
+                      .units = {1}};
+    void *in[3] = {NULL}, *out[1] = {filled(&out_type)};
+    for (uint32_t i = 0; i < info.n_inputs; i++) {
+        if (!rill_valid(info.inputs[i])) continue;
+        in_types[i] = rill_value_type(g, info.inputs[i]);
+        in[i] = filled(&in_types[i]);
+    }
+    double best = 1e30, flops = 0, bytes = 0;
+    const rill_kernel *kernel = &info.op->kernels[0];
+    if (kernel->prepare(&call, NULL) == RILL_OK) {
+        void *scratch = aligned_alloc(64, call.scratch + 64 - call.scratch % 64);
+        void *own = aligned_alloc(64, call.thread_scratch + 64 - call.thread_scratch % 64);
+        for (int i = 0; i < 8; i++) {
+            const double t = run_once(kernel, &call, (const void *const *)in, out, scratch, own);
+            if (t < best) best = t;
+        }
+        info.op->cost(&call, &flops, &bytes);
+        free(scratch);
+        free(own);
+    }
+    for (int i = 0; i < 3; i++) free(in[i]);
+    free(out[0]);
+    return flops / best * 1e-9;
+}
+
+static void measure(const layer *l, bool nchw)
+{
+    rill_graph *g = NULL;
+    if (rill_graph_create(NULL, NULL, &g, NULL) != RILL_OK) return;
+    rill_window w = RILL_WINDOW_INIT;
+    w.padding = "same";
+    w.strides[0] = w.strides[1] = l->stride;
+    w.data_format = nchw ? "NCHW" : "NHWC";
+    const rill_value x = rill_input(g, "x", RILL_F32,
+                                    nchw ? RILL_SHAPE(l->n, l->cin, l->hw, l->hw)
+                                         : RILL_SHAPE(l->n, l->hw, l->hw, l->cin));
+    const rill_value f = rill_input(g, "f", RILL_F32,
+                                    nchw ? RILL_SHAPE(l->cout, l->cin, l->k, l->k)
+                                         : RILL_SHAPE(l->k, l->k, l->cin, l->cout));
+    const rill_value y = rill_conv2d(g, x, f, RILL_NONE, &w);
+    const rill_value dy = rill_input(g, "dy", RILL_F32, rill_value_type(g, y).shape);
+    rill_node_info info;
+    if (rill_graph_status(g) == RILL_OK &&
+        rill_graph_node(g, (size_t)rill_value_node(g, y), &info) == RILL_OK) {
+        const rill_value dx = rill_emit3(g, &rill_op_conv2d_input_gradient, dy, f, x, info.attrs);
+        const rill_value df = rill_emit3(g, &rill_op_conv2d_filter_gradient, x, dy, f, info.attrs);
+        printf("%-26s %s x%-3d %8.1f %8.1f %8.1f\n", l->name, nchw ? "NCHW" : "NHWC", l->n,
+               rate_of(g, y), rate_of(g, dx), rate_of(g, df));
+    }
+    rill_graph_destroy(g);
+}
+
+int main(void)
+{
+    static const layer layers[] = {
+        {"28x28x1->32 3x3", 128, 28, 1, 3, 32, 1},
+        {"26x26x32->64 3x3", 128, 26, 32, 3, 64, 1},
+        {"56x56x64->64 3x3", 1, 56, 64, 3, 64, 1},
+        {"28x28x128->128 3x3", 1, 28, 128, 3, 128, 1},
+        {"14x14x256->256 3x3", 1, 14, 256, 3, 256, 1},
+        {"7x7x512->512 3x3", 1, 7, 512, 3, 512, 1},
+        {"56x56x64->256 1x1", 1, 56, 64, 1, 256, 1},
+        {"56x56x128->128 3x3 s2", 1, 56, 128, 3, 128, 2},
+        {"224x224x3->64 7x7 s2", 1, 224, 3, 7, 64, 2},
+    };
+    rill_blas_acquire();
+    printf("GFLOP/s, f32, 1 thread               forward  d input d filter\n");
+    for (size_t i = 0; i < RILL_LEN(layers); i++) {
+        measure(&layers[i], false);
+        measure(&layers[i], true);
+    }
+    rill_blas_release();
+    return 0;
+}
