@@ -112,43 +112,75 @@ static inline void zero_run(char *dst, int64_t bytes)
     if (bytes > 0) memset(dst, 0, (size_t)bytes);
 }
 
-/* One filter row of one window: cells [kw0, kw1) from src, zero around them. */
-static inline char *unroll_cells(const rill_conv *c, int64_t size, char *dst, const char *src,
-                                 int64_t kw0, int64_t kw1)
+/* One filter row of the windows of one output row: where its cells come from and go to. */
+typedef struct filter_line {
+    const char *src; /* cell (h, 0) of the image, first channel of the group */
+    char *dst;       /* of window 0 */
+    int64_t cell;    /* bytes of a cell of the group */
+    int64_t pixel;   /* bytes from window to window in col */
+} filter_line;
+
+/* Window ow: cells beside the input are zero. */
+static void unroll_window(const rill_conv *c, int64_t size, const filter_line *l, int64_t ow)
 {
-    const int64_t cell = rill_conv_cin_group(c) * size;
-    zero_run(dst, kw0 * cell);
-    if (c->w.dilation == 1 && c->group == 1) {
-        copy_run(dst + kw0 * cell, src, (kw1 - kw0) * cell);
-    } else {
-        for (int64_t kw = kw0; kw < kw1; kw++, src += c->w.dilation * c->cin * size) {
-            copy_run(dst + kw * cell, src, cell);
-        }
+    int64_t kw0, kw1;
+    rill_window_cells(&c->w, ow, &kw0, &kw1);
+    char *dst = l->dst + ow * l->pixel;
+    const int64_t left = ow * c->w.stride - c->w.before;
+    zero_run(dst, kw0 * l->cell);
+    for (int64_t kw = kw0; kw < kw1; kw++) {
+        copy_run(dst + kw * l->cell, l->src + (left + kw * c->w.dilation) * c->cin * size, l->cell);
     }
-    zero_run(dst + kw1 * cell, (c->w.kernel - kw1) * cell);
-    return dst + c->w.kernel * cell;
+    zero_run(dst + kw1 * l->cell, (c->w.kernel - kw1) * l->cell);
+}
+
+/* n windows whose cells are adjacent and on the input: a run of `bytes` each. */
+static void copy_windows(char *restrict dst, int64_t dst_step, const char *restrict src,
+                         int64_t src_step, int64_t n, int64_t bytes)
+{
+    for (int64_t i = 0; i < n; i++, dst += dst_step, src += src_step) copy_run(dst, src, bytes);
+}
+
+/* The windows [*first, *end) along an axis that lie on the input with all their cells. */
+static void inner_windows(const rill_window_axis *a, int64_t *first, int64_t *end)
+{
+    const int64_t room = a->in + a->before - (a->kernel - 1) * a->dilation - 1;
+    *first = min(ceil_div(a->before, a->stride), a->out);
+    *end = room < 0 ? 0 : min(room / a->stride + 1, a->out);
+    if (*end < *first) *end = *first;
+}
+
+static void unroll_line(const rill_conv *c, int64_t size, const filter_line *l)
+{
+    int64_t first = c->w.out, end = c->w.out;
+    if (c->w.dilation == 1 && c->group == 1) inner_windows(&c->w, &first, &end);
+    for (int64_t ow = 0; ow < first; ow++) unroll_window(c, size, l, ow);
+    if (first < end) {
+        const int64_t step = c->cin * size;
+        copy_windows(l->dst + first * l->pixel, l->pixel,
+                     l->src + (first * c->w.stride - c->w.before) * step, c->w.stride * step,
+                     end - first, c->w.kernel * l->cell);
+    }
+    for (int64_t ow = end; ow < c->w.out; ow++) unroll_window(c, size, l, ow);
 }
 
 /* Output rows [row, row + rows) of group g into col[pixels, depth]. */
 static void unroll_nhwc(const rill_conv *c, int64_t size, const char *x, int64_t g, int64_t row,
                         int64_t rows, char *col)
 {
-    const int64_t line = c->w.kernel * rill_conv_cin_group(c) * size;
-    for (int64_t r = row; r < row + rows; r++) {
-        const int64_t n = r / c->h.out, oh = r % c->h.out, top = oh * c->h.stride - c->h.before;
-        int64_t kh0, kh1, kw0, kw1;
-        rill_window_cells(&c->h, oh, &kh0, &kh1);
-        for (int64_t ow = 0; ow < c->w.out; ow++) {
-            rill_window_cells(&c->w, ow, &kw0, &kw1);
-            const int64_t left = ow * c->w.stride - c->w.before + kw0 * c->w.dilation;
-            zero_run(col, kh0 * line);
-            col += kh0 * line;
-            for (int64_t kh = kh0; kh < kh1; kh++) {
-                const int64_t at = x_at(c, n, g * rill_conv_cin_group(c), top + kh * c->h.dilation);
-                col = unroll_cells(c, size, col, x + (at + left * c->cin) * size, kw0, kw1);
+    const int64_t in = rill_conv_cin_group(c), bytes = c->w.kernel * in * size;
+    filter_line l = {.cell = in * size, .pixel = c->h.kernel * bytes};
+    for (int64_t r = row; r < row + rows; r++, col += c->w.out * l.pixel) {
+        const int64_t n = r / c->h.out, top = r % c->h.out * c->h.stride - c->h.before;
+        for (int64_t kh = 0; kh < c->h.kernel; kh++) {
+            const int64_t h = top + kh * c->h.dilation;
+            l.dst = col + kh * bytes;
+            if (h >= 0 && h < c->h.in) {
+                l.src = x + x_at(c, n, g * in, h) * size;
+                unroll_line(c, size, &l);
+            } else {
+                for (int64_t i = 0; i < c->w.out; i++) zero_run(l.dst + i * l.pixel, bytes);
             }
-            zero_run(col, (c->h.kernel - kh1) * line);
-            col += (c->h.kernel - kh1) * line;
         }
     }
 }
