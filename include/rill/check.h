@@ -59,8 +59,8 @@ RILL_API rill_verdict rill_gradcheck_verdict(const rill_gradcheck_report *r);
 
 /* Checks the gradient of ys with respect to xs (inputs or variables; NULL: all trainable
  * variables). Inputs take the given feeds, converted to f64, or else random values (floats in [-1,
- * 1], integers 0 or 1). */
-
+ * 1], integers 0 or 1); variables their feed or else their initial value. Symbols that no feed
+ * binds are 2. ys that are no floats are passed over. */
 RILL_API RILL_NODISCARD rill_status rill_gradcheck(const rill_graph *g, const rill_value *ys,
                                                    size_t n_ys, const rill_value *xs, size_t n_xs,
                                                    const rill_feed *feeds, size_t n_feeds,

@@ -223,9 +223,12 @@ static const char *automatic_name(rill_graph *g, const char *op)
 {
     char buf[512];
     const char *prefix = scope_prefix(g);
+    size_t room = 255 - 22 - strlen(op), kept = strlen(prefix);
+    if (kept > room)
+        for (kept = room; kept > 0 && ((unsigned char)prefix[kept] & 0xC0) == 0x80;)
+            kept--; /* not inside a UTF-8 sequence */
     for (uint64_t i = g->n_values;; i++) {
-        int cut = (int)(strlen(op) + 22);
-        snprintf(buf, sizeof buf, "%.*s%s_%llu", 255 - cut, prefix, op, (unsigned long long)i);
+        snprintf(buf, sizeof buf, "%.*s%s_%llu", (int)kept, prefix, op, (unsigned long long)i);
         if (find_node(g, buf, strlen(buf)) < 0) break;
     }
     const char *name = rill_arena_strdup(&g->arena, buf);

@@ -355,6 +355,23 @@ static void test_names_and_tags(void **state)
     rill_graph_destroy(g);
 }
 
+/* Names have at most 255 bytes of UTF-8: what is built for a node with a long one is cut to fit. */
+static void test_long_names(void **state)
+{
+    (void)state;
+    for (int pad = 0; pad < 3; pad++) {
+        char name[256] = "";
+        for (int i = 0; i < pad; i++) strcat(name, "n");
+        while (strlen(name) + 3 <= 255) strcat(name, "\xe2\x82\xac");
+        rill_graph *g = new_graph(NULL);
+        rill_value x = variable(g, "x", RILL_SHAPE(2), (const double[]){1, 3});
+        rill_value y = rill_mean_squared_error(rill_named(g, name), x, rill_exp(g, x), "sum");
+        assert_true(rill_valid(gradient(g, gradient(g, y, x), x)));
+        assert_graph(g);
+        rill_graph_destroy(g);
+    }
+}
+
 static void test_contributions_are_added_in_forward_order(void **state)
 {
     (void)state;
@@ -666,6 +683,7 @@ int main(void)
         cmocka_unit_test(test_integer_paths_carry_nothing),
         cmocka_unit_test(test_only_towards_what_was_asked),
         cmocka_unit_test(test_names_and_tags),
+        cmocka_unit_test(test_long_names),
         cmocka_unit_test(test_contributions_are_added_in_forward_order),
         cmocka_unit_test(test_symbolic_batch),
         cmocka_unit_test(test_deep_chain),
