@@ -100,10 +100,24 @@ void rill_nearest_init(rill_nearest *n, const char *name)
     *n = (rill_nearest){name, NULL, (limit < 1 ? 1 : limit > 3 ? 3 : limit) + 1};
 }
 
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+/* Whether the names have any letter in common, whatever its case: "q" is not near to "x". */
+static bool share_letter(const char *a, const char *b)
+{
+    for (; *a; a++)
+        for (const char *p = b; *p; p++)
+            if (lower(*a) == lower(*p)) return true;
+    return false;
+}
+
 void rill_nearest_offer(rill_nearest *n, const char *candidate)
 {
     size_t d = edit_distance(n->name, candidate, n->distance - 1);
-    if (d < n->distance) {
+    if (d < n->distance && share_letter(n->name, candidate)) {
         n->distance = d;
         n->best = candidate;
     }

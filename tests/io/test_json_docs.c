@@ -120,6 +120,30 @@ static void test_page(void **state)
     free(page);
 }
 
+/* A graph made ready for training, with gradients, optimiser state and updates, is a graph too. */
+static void test_prepared_graph(void **state)
+{
+    rill_graph *g = load_source("examples/mnist_mlp.json"), *back;
+    char *json, *again;
+    rill_error err = {.status = RILL_OK};
+    (void)state;
+    if (rill_graph_prepare_training(g, NULL, &err) != RILL_OK) fail_msg("%s", err.message);
+    assert_int_equal(rill_graph_json(g, &json, NULL), RILL_OK);
+    if (rill_graph_parse(NULL, json, strlen(json), NULL, &back, &err) != RILL_OK)
+        fail_msg("%u:%u: %s", err.line, err.column, err.message);
+    assert_int_equal(rill_graph_validate(back, NULL), RILL_OK);
+    assert_int_equal(rill_graph_n_nodes(back), rill_graph_n_nodes(g));
+    assert_int_equal(rill_graph_n_updates(back), rill_graph_n_updates(g));
+    assert_true(rill_graph_n_updates(g) > 6);
+    assert_int_equal(n_parameters(back, ""), 235146);
+    assert_int_equal(rill_graph_json(back, &again, NULL), RILL_OK);
+    assert_string_equal(json, again);
+    rill_string_free(NULL, json);
+    rill_string_free(NULL, again);
+    rill_graph_destroy(g);
+    rill_graph_destroy(back);
+}
+
 /* A file with everything that version 1 has, and what saving makes of it. These files never change:
  * if this fails, old graphs have changed their meaning. */
 static void test_version_1(void **state)
@@ -145,6 +169,7 @@ int main(void)
         cmocka_unit_test(test_cnn),
         cmocka_unit_test(test_other_examples),
         cmocka_unit_test(test_page),
+        cmocka_unit_test(test_prepared_graph),
         cmocka_unit_test(test_version_1),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
