@@ -95,6 +95,7 @@ const rill_op rill_op_pad = {
     .n_outputs = 1,
     .attrs = pad_attrs,
     .n_attrs = RILL_LEN(pad_attrs),
+    .flags = RILL_OP_NOOP_IF_SAME,
     .infer = infer_pad,
     .kernels = pad_kernels,
     .n_kernels = RILL_LEN(pad_kernels),
