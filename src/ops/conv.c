@@ -441,7 +441,7 @@ const rill_op rill_op_conv2d = {
     .struct_size = sizeof(rill_op),
     .name = "conv2d",
     .family = "convolution",
-    .summary = "2-d convolution: cross-correlation of each image with a bank of filters",
+    .summary = "2-d convolution: cross-correlation of each image with a bank of filters.",
     .formula = "y[n, i, j, o] = bias[o] + sum_{u, v, c} x[n, s i + d u - p, s j + d v - p, c] "
                "filter[u, v, c, o]",
     .doc = "The filter is not flipped. A stride that does not fit the sizes is an error unless "
@@ -467,7 +467,7 @@ const rill_op rill_op_conv2d_input_gradient = {
     .struct_size = sizeof(rill_op),
     .name = "conv2d_input_gradient",
     .family = "convolution",
-    .summary = "Adjoint of conv2d in its input: the gradient of x",
+    .summary = "Adjoint of conv2d in its input: the gradient of x.",
     .formula = "dx[n, h, w, c] = sum dy[n, i, j, o] filter[u, v, c, o] over s i + d u - p = h, "
                "s j + d v - p = w",
     .doc = "The attributes are those of the conv2d. The bytes of like are not read.",
@@ -491,7 +491,7 @@ const rill_op rill_op_conv2d_filter_gradient = {
     .struct_size = sizeof(rill_op),
     .name = "conv2d_filter_gradient",
     .family = "convolution",
-    .summary = "Adjoint of conv2d in its filter: the gradient of the filter",
+    .summary = "Adjoint of conv2d in its filter: the gradient of the filter.",
     .formula = "dfilter[u, v, c, o] = sum_{n, i, j} x[n, s i + d u - p, s j + d v - p, c] "
                "dy[n, i, j, o]",
     .doc = "The attributes are those of the conv2d. The sum over the batch is taken in parts whose "

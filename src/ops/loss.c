@@ -406,45 +406,45 @@ static const rill_op_case cases_sigmoid_cross_entropy[] = {
     {NULL, "f[] -2..2; f[] 0..1", NULL},
 };
 
-LOSS(mean_squared_error, value_ports, infer_elements, .summary = "Squared difference",
+LOSS(mean_squared_error, value_ports, infer_elements, .summary = "Squared difference.",
      .formula = "loss = mean((p - t)^2)", .gradient = RILL_GRADIENT_EXPAND,
      .doc = "One loss an element. No factor 1/2: the gradient is 2 (p - t) / n.")
 
 LOSS(binary_cross_entropy, probability_ports, infer_elements,
-     .summary = "Cross-entropy of probabilities of yes or no",
+     .summary = "Cross-entropy of probabilities of yes or no.",
      .formula = "loss = -mean(t log(p) + (1 - t) log(1 - p))", .gradient = RILL_GRADIENT_EXPAND,
      .doc =
          "One loss an element. Probabilities enter the logarithm as max(p, 1e-7). For the output "
          "of a sigmoid, sigmoid_cross_entropy on its input is more accurate.")
 
 LOSS(categorical_cross_entropy, probability_ports, infer_classes,
-     .summary = "Cross-entropy of class probabilities and one-hot targets",
+     .summary = "Cross-entropy of class probabilities and one-hot targets.",
      .formula = "loss = mean over rows of -sum(t log(p))", .gradient = RILL_GRADIENT_EXPAND,
      .doc = "One loss a row: sums over the last axis. Probabilities enter the logarithm as "
             "max(p, 1e-7) and are not normalised. For the output of a softmax, "
             "softmax_cross_entropy on its input is more accurate.")
 
 LOSS(sparse_categorical_cross_entropy, probability_label_ports, infer_labels,
-     .summary = "Cross-entropy of class probabilities and class numbers",
+     .summary = "Cross-entropy of class probabilities and class numbers.",
      .formula = "loss = mean over rows of -log(p[t])", .gradient = RILL_GRADIENT_EXPAND,
      .doc = "As categorical_cross_entropy, with targets given as numbers. A label outside "
             "0..classes-1 is an error of the run that names node and element.")
 
 LOSS(softmax_cross_entropy, logit_ports, infer_classes,
-     .summary = "Cross-entropy of softmax(logits) and target probabilities",
+     .summary = "Cross-entropy of softmax(logits) and target probabilities.",
      .formula = "loss = mean over rows of -sum(t log_softmax(x))", .gradient = RILL_GRADIENT_VJP,
      .vjp = vjp_softmax_cross_entropy,
      .doc = "One loss a row: sums over the last axis. Targets need not add up to 1. "
             "Gradient: softmax(x) sum(t) - t.")
 
 LOSS(sparse_softmax_cross_entropy, logit_label_ports, infer_labels,
-     .summary = "Cross-entropy of softmax(logits) and class numbers",
+     .summary = "Cross-entropy of softmax(logits) and class numbers.",
      .formula = "loss = mean over rows of -log_softmax(x)[t]", .gradient = RILL_GRADIENT_VJP,
      .vjp = vjp_sparse_softmax_cross_entropy,
      .doc = "One loss a row. A label outside 0..classes-1 is an error of the run that names node "
             "and element. Gradient: softmax(x) - one_hot(t).")
 
 LOSS(sigmoid_cross_entropy, logit_ports, infer_elements,
-     .summary = "Cross-entropy of sigmoid(logits) and targets of yes or no",
+     .summary = "Cross-entropy of sigmoid(logits) and targets of yes or no.",
      .formula = "loss = mean(t softplus(-x) + (1 - t) softplus(x))", .gradient = RILL_GRADIENT_VJP,
      .vjp = vjp_sigmoid_cross_entropy, .doc = "One loss an element. Gradient: sigmoid(x) - t.")

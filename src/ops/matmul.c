@@ -400,7 +400,7 @@ const rill_op rill_op_matmul = {
     .struct_size = sizeof(rill_op),
     .name = "matmul",
     .family = "linear algebra",
-    .summary = "Matrix product, batched and broadcast as in NumPy",
+    .summary = "Matrix product, batched and broadcast as in NumPy.",
     .formula = "y[..., i, j] = sum_k a[..., i, k] b[..., k, j]",
     .doc = "A rank-1 a is a row and a rank-1 b a column; their axis is left out of the result. The "
            "flags swap the last two axes and need rank 2 or more. Leading dimensions broadcast. "

@@ -213,7 +213,7 @@ const rill_op rill_op_batch_norm = {
     .struct_size = sizeof(rill_op),
     .name = "batch_norm",
     .family = "normalisation",
-    .summary = "Normalises each channel over the batch, or by running statistics",
+    .summary = "Normalises each channel over the batch, or by running statistics.",
     .formula = "y = scale (x - mean) / sqrt(variance + epsilon) + bias",
     .doc =
         "When is_training, mean and variance are those of the batch (biased: divided by n), and "
@@ -270,7 +270,7 @@ const rill_op rill_op_layer_norm = {
     .struct_size = sizeof(rill_op),
     .name = "layer_norm",
     .family = "normalisation",
-    .summary = "Normalises each sample over its last axes",
+    .summary = "Normalises each sample over its last axes.",
     .formula = "y = scale (x - mean(x)) / sqrt(var(x) + epsilon) + bias",
     .doc = "Mean and (biased) variance over `axis` and all axes after it. Ba, Kiros and Hinton, "
            "2016.",

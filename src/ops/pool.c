@@ -722,7 +722,7 @@ static const rill_op_case global_max_cases[] = {
 const rill_op rill_op_max_pool2d = {
     POOL_OP(x_port, y_port, N_ATTRS_MAX, max_kernels, max_cases),
     .name = "max_pool2d",
-    .summary = "Maximum over sliding windows",
+    .summary = "Maximum over sliding windows.",
     .formula = "y[n, i, j, c] = max_{u, v} x[n, s i + u - p, s j + v - p, c]",
     .doc = "Padding never wins. NaN propagates. The gradient goes to the first of equal maxima.",
     .infer = infer_pool,
@@ -732,7 +732,7 @@ const rill_op rill_op_max_pool2d = {
 const rill_op rill_op_max_pool2d_gradient = {
     POOL_OP(max_gradient_inputs, dx_port, N_ATTRS_MAX, max_gradient_kernels, max_gradient_cases),
     .name = "max_pool2d_gradient",
-    .summary = "Adjoint of max_pool2d: each dy is added where the window's maximum was",
+    .summary = "Adjoint of max_pool2d: each dy is added where the window's maximum was.",
     .formula = "dx = sum over windows of dy at the place of the first maximum of x",
     .doc = "Linear in dy; as a function of x it is constant almost everywhere, so x gets no "
            "gradient.",
@@ -743,7 +743,7 @@ const rill_op rill_op_max_pool2d_gradient = {
 const rill_op rill_op_max_pool2d_pick = {
     POOL_OP(pick_inputs, y_port, N_ATTRS_MAX, pick_kernels, pick_cases),
     .name = "max_pool2d_pick",
-    .summary = "Reads t where the maxima of x's windows are: adjoint of max_pool2d_gradient in dy",
+    .summary = "Reads t where the maxima of x's windows are: adjoint of max_pool2d_gradient in dy.",
     .formula = "y[n, i, j, c] = t at the place of the first maximum of x in the window",
     .doc = "x gets no gradient.",
     .infer = infer_pick,
@@ -753,7 +753,7 @@ const rill_op rill_op_max_pool2d_pick = {
 const rill_op rill_op_avg_pool2d = {
     POOL_OP(x_port, y_port, N_ATTRS_AVG, avg_kernels, avg_cases),
     .name = "avg_pool2d",
-    .summary = "Average over sliding windows",
+    .summary = "Average over sliding windows.",
     .formula = "y[n, i, j, c] = sum_{u, v} x[n, s i + u - p, s j + v - p, c] / count",
     .doc = "count is the number of cells on the input, or with count_include_pad also those on the "
            "padding; cells beyond it, under rounding \"ceil\", never count.",
@@ -764,7 +764,7 @@ const rill_op rill_op_avg_pool2d = {
 const rill_op rill_op_avg_pool2d_gradient = {
     POOL_OP(avg_gradient_inputs, dx_port, N_ATTRS_AVG, avg_gradient_kernels, avg_gradient_cases),
     .name = "avg_pool2d_gradient",
-    .summary = "Adjoint of avg_pool2d: each dy is shared among its window",
+    .summary = "Adjoint of avg_pool2d: each dy is shared among its window.",
     .formula = "dx = sum over windows of dy / count at each of the window's cells",
     .doc = "The bytes of like are not read.",
     .infer = infer_avg_gradient,
@@ -846,7 +846,7 @@ const rill_op rill_op_global_avg_pool2d = {
     .struct_size = sizeof(rill_op),
     .name = "global_avg_pool2d",
     .family = "pooling",
-    .summary = "Average over height and width",
+    .summary = "Average over height and width.",
     .formula = "y[n, c] = mean_{h, w} x[n, h, w, c]",
     .doc = "Height and width are left out of the result unless keepdims is set (ONNX keeps them).",
     .inputs = x_port,
@@ -866,7 +866,7 @@ const rill_op rill_op_global_max_pool2d = {
     .struct_size = sizeof(rill_op),
     .name = "global_max_pool2d",
     .family = "pooling",
-    .summary = "Maximum over height and width",
+    .summary = "Maximum over height and width.",
     .formula = "y[n, c] = max_{h, w} x[n, h, w, c]",
     .doc = "Height and width are left out of the result unless keepdims is set (ONNX keeps them).",
     .inputs = x_port,

@@ -57,6 +57,9 @@ static void judge_text(const rill_op *op)
         {"family", op->family}, {"summary", op->summary}, {"formula", op->formula}};
     for (size_t i = 0; i < RILL_LEN(texts); i++)
         if (!texts[i][1] || !texts[i][1][0]) complain("%s: no %s", op->name, texts[i][0]);
+    size_t n = op->summary ? strlen(op->summary) : 0;
+    if (n == 0 || op->summary[n - 1] != '.' || strchr(op->summary, '\n'))
+        complain("%s: the summary is not one line that ends with a full stop", op->name);
     for (uint32_t i = 0; i < op->n_attrs; i++)
         if (!op->attrs[i].doc || !op->attrs[i].doc[0])
             complain("%s: attribute \"%s\" has no doc", op->name, op->attrs[i].name);
