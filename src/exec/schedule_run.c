@@ -342,6 +342,9 @@ rill_status rill_schedule_run(const rill_schedule *s, rill_schedule_state *state
     rill_error_clear(err);
     threads = state ? rill_schedule_threads(s, threads) : 1;
     if (threads == 1) return run_serial(s, ops, err);
+    /* The team may be done before the caller's worker has its turn. */
+    if (ops->cancel && ops->cancel(ops->arg))
+        return rill_fail(err, RILL_ERR_CANCELLED, "cancelled");
     reset(state);
     run r = {state, ops};
     rill_team_run(threads, worker_main, &r);
