@@ -49,10 +49,13 @@ static void failing_release(void *user, void *p, size_t size)
     free(p);
 }
 
+/* The functions up to malloc run before a sanitizer has set itself up. */
+#define UNCHECKED __attribute__((no_sanitize("address", "undefined")))
+
 static void *(*next_malloc)(size_t);
 
 /* dlsym may allocate a little before the next malloc is known; such blocks are never given back. */
-static void *early(size_t size)
+UNCHECKED static void *early(size_t size)
 {
     static char room[4096];
     static size_t used;
@@ -62,7 +65,7 @@ static void *early(size_t size)
 }
 
 /* The next definition after this one: the C library's, or the sanitizer's. */
-static void find_next_malloc(void)
+UNCHECKED static void find_next_malloc(void)
 {
     static bool searching;
     if (next_malloc || searching) return;
@@ -72,7 +75,7 @@ static void find_next_malloc(void)
     memcpy(&next_malloc, &p, sizeof p);
 }
 
-void *malloc(size_t size)
+UNCHECKED void *malloc(size_t size)
 {
     Dl_info info;
     find_next_malloc();
