@@ -84,7 +84,7 @@ void rill_error_suffix(rill_error *err, const char *fmt, ...) RILL_PRINTF(2, 3);
 rill_status rill_nomem(rill_error *err, const char *what);
 
 /* Nearest of many names, for "did you mean": offer each candidate, then read `best` (NULL if none
- * is within a third of the name's length, at least 1 and at most 3 edits). */
+ * is within a third of the name's length, at least 1 and at most 3 edits, and shares a letter). */
 typedef struct rill_nearest {
     const char *name;
     const char *best;

@@ -191,6 +191,41 @@ static void test_many_tensors_of_one_file(void **state)
     free(text);
 }
 
+/* Each allocation fails in turn while side files are read, the schema is made, a tensor is parsed.
+ */
+static void test_failing_allocations(void **state)
+{
+    const char *path = in_folder("graph.json");
+    char *text = json_quoted(
+        JSON_GRAPH("'x-a':1,'inputs':[{'name':'x','dtype':'f32','shape':['n','m']}],'variables':["
+                   "{'name':'a','dtype':'f32','shape':[2,3],'file':'t.npy'},"
+                   "{'name':'b','dtype':'i64','shape':[2],'file':'b.npz','tensor':'count'}],"
+                   "'nodes':[{'name':'r','op':'reshape','inputs':['x'],'attrs':{'shape':['m','n']}}"
+                   "]"));
+    (void)state;
+    assert_int_equal(rill_file_write(NULL, path, text, strlen(text), NULL), RILL_OK);
+    for (long n = 1, done = 0; !done; n++) {
+        counter c;
+        rill_graph *g = NULL;
+        rill_tensor *t = NULL;
+        char *schema = NULL;
+        rill_error err = {.status = RILL_OK};
+        counter_init(&c);
+        c.calls = 0;
+        c.fail_at = n;
+        rill_status st = rill_tensor_parse(c.ctx, "[[1,2],[3,\"inf\"]]", RILL_F64, &t, &err);
+        if (st == RILL_OK) st = rill_graph_load(c.ctx, path, &g, &err);
+        if (st == RILL_OK) st = rill_schema_json(c.ctx, &schema, &err);
+        done = c.calls < n;
+        assert_int_equal(st, done ? RILL_OK : RILL_ERR_NOMEM);
+        rill_tensor_destroy(t);
+        rill_graph_destroy(g);
+        rill_string_free(c.ctx, schema);
+        counter_end(&c);
+    }
+    free(text);
+}
+
 /* ---- cJSON's memory -------------------------------------------------------------------------- */
 
 static long cjson_left;
@@ -229,6 +264,7 @@ int main(void)
         cmocka_unit_test(test_files_that_load),
         cmocka_unit_test(test_files_that_are_refused),
         cmocka_unit_test(test_many_tensors_of_one_file),
+        cmocka_unit_test(test_failing_allocations),
         cmocka_unit_test(test_cjson_without_memory),
     };
     return cmocka_run_group_tests(tests, set_up, clean_up);
