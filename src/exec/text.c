@@ -27,7 +27,7 @@ static void add_step(rill_text *t, const rill_program *p, uint32_t s, size_t wid
         rill_text_add(t, "%s%lld", i ? "+" : "", (long long)step->call.units[i]);
     for (uint32_t k = 0; k < n->n_outputs; k++) add_place(t, p, n->first_value + k);
     if (step->call.scratch) rill_text_add(t, "  scratch=%zu", step->call.scratch);
-    if (!n->auto_named) rill_text_add(t, "  # %s", n->name);
+    if (rill_text_shows_name(n)) rill_text_add(t, "  # %s", n->name);
     rill_text_add(t, "\n");
 }
 

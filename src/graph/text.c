@@ -140,12 +140,18 @@ static void add_header(rill_text *t, const rill_graph *g)
     rill_text_add(t, ") {\n");
 }
 
-/* Ends a line with the node's own name and whose gradient it is, as a comment. */
+bool rill_text_shows_name(const rill_node_s *n)
+{
+    return !n->auto_named || strchr(n->name, '/');
+}
+
+/* Ends a line with the node's name and whose gradient it is, as a comment. */
 static void add_comment(rill_text *t, const rill_graph *g, const rill_node_s *n)
 {
-    if (!n->auto_named) rill_text_add(t, "  # %s", n->name);
+    bool named = rill_text_shows_name(n);
+    if (named) rill_text_add(t, "  # %s", n->name);
     if (n->gradient_of >= 0)
-        rill_text_add(t, "%sgradient of %%%u", n->auto_named ? "  # " : ", ",
+        rill_text_add(t, "%sgradient of %%%u", named ? ", " : "  # ",
                       g->nodes[n->gradient_of].first_value);
     rill_text_add(t, "\n");
 }
