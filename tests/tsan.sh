@@ -16,7 +16,7 @@ fi
 jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 if [ $# -eq 0 ]; then
     # meson prints "rill:NAME" or "NAME", by version.
-    set -- $(meson test -C "$build" --list 2>/dev/null | sed -n 's/^.*[: ]//; /^exec_plan$/d; /^core_thread$/p; /^exec_/p')
+    set -- $(meson test -C "$build" --list 2>/dev/null | sed -n 's/^.*[: ]//; /^exec_plan$/d; /^exec_oom$/d; /^core_thread$/p; /^exec_/p')
 fi
 for name; do targets="${targets:-} tests/test_$name"; done
 # shellcheck disable=SC2086 # a list of targets

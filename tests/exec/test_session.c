@@ -15,7 +15,7 @@
 
 /* ---- helpers ------------------------------------------------------------------------------- */
 
-static rill_error err;
+static _Thread_local rill_error err; /* some tests use threads */
 #define OK(expr)                                                       \
     do {                                                               \
         if ((expr) != RILL_OK) fail_msg("%s: %s", #expr, err.message); \
