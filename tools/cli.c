@@ -91,7 +91,7 @@ int cli_fail(const cli *c, const char *file, const rill_error *err)
     fprintf(stderr, "rill %s: ", c->command->name);
     if (file && err->line)
         fprintf(stderr, "%s:%u:%u: ", file, err->line, err->column);
-    else if (file)
+    else if (file && strncmp(err->message, file, strlen(file)) != 0) /* which names it at times */
         fprintf(stderr, "%s: ", file);
     fprintf(stderr, "%s\n", err->message);
     switch (err->status) {
