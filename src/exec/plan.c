@@ -261,15 +261,23 @@ static rill_status place(const rill_plan_work *w, rill_plan *plan, rill_error *e
     return RILL_OK;
 }
 
-/* Buffers in place of others lie where those lie. A writer has a higher number than the writer of
- * what it replaces, but buffers may stand in any order: follow each to its first. */
-static void spread_offsets(rill_plan *plan)
+/* Buffers in place of others lie where those lie. next: the buffer in place of each. */
+static void spread_offsets(const rill_plan_work *w, const uint32_t *next, rill_plan *plan)
 {
-    for (uint32_t i = 0; i < plan->n_buffers; i++) {
-        uint32_t first = i;
-        while (plan->in_place[first] != RILL_PLAN_NONE) first = plan->in_place[first];
-        plan->offset[i] = plan->offset[first];
+    for (uint32_t b = 0; b < w->n_blocks; b++) {
+        const uint32_t first = w->blocks[b].first;
+        for (uint32_t i = next[first]; i != RILL_PLAN_NONE; i = next[i])
+            plan->offset[i] = plan->offset[first];
     }
+}
+
+static rill_status place_blocks(rill_plan_work *w, uint32_t *next, rill_plan *plan, rill_error *err)
+{
+    RILL_TRY(make_blocks(w, plan, next, err));
+    RILL_TRY(find_lower_bound(w, plan, err));
+    RILL_TRY(place(w, plan, err));
+    spread_offsets(w, next, plan);
+    return RILL_OK;
 }
 
 static rill_status make(rill_plan_work *w, rill_plan *plan, rill_error *err)
@@ -281,20 +289,16 @@ static rill_status make(rill_plan_work *w, rill_plan *plan, rill_error *err)
     bool *replaced = rill_alloc_zero(w->ctx, n, sizeof *replaced);
     uint32_t *next = rill_alloc_zero(w->ctx, n, sizeof *next);
     w->blocks = rill_alloc_zero(w->ctx, n, sizeof *w->blocks);
-    rill_status status = RILL_OK;
+    rill_status status;
     if (replaced && next && w->blocks) {
         choose_in_place(w, replaced, plan);
-        status = make_blocks(w, plan, next, err);
+        status = place_blocks(w, next, plan, err);
     } else {
         status = rill_nomem(err, "memory plan");
     }
     rill_free(w->ctx, replaced, n * sizeof *replaced);
     rill_free(w->ctx, next, n * sizeof *next);
-    RILL_TRY(status);
-    RILL_TRY(find_lower_bound(w, plan, err));
-    RILL_TRY(place(w, plan, err));
-    spread_offsets(plan);
-    return RILL_OK;
+    return status;
 }
 
 rill_status rill_plan_make(rill_context *ctx, const rill_plan_spec *spec, rill_plan *plan,
