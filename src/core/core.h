@@ -158,7 +158,8 @@ struct rill_tensor {
     int64_t count;
     bool owns;
 };
-/* Converts with the edge rules of `cast`: saturating, NaN to 0, bool is != 0. */
+/* Each element rounded once, to an integer dtype truncated and saturated (`cast` wraps where it
+ * narrows integers), NaN to 0; bool is != 0. */
 rill_status rill_tensor_convert(const rill_tensor *t, rill_dtype dtype, rill_tensor **out,
                                 rill_error *err);
 /* Element i <- v, converted as above. */

@@ -55,9 +55,10 @@ bool rill_shape_equal(const rill_shape *a, const rill_shape *b)
 
 bool rill_shape_is_static(const rill_shape *shape)
 {
+    if (shape->rank < 0 || shape->rank > RILL_MAX_RANK) return false;
     for (int32_t i = 0; i < shape->rank; i++)
         if (shape->dims[i] < 0) return false;
-    return shape->rank >= 0;
+    return true;
 }
 
 int64_t rill_shape_count(const rill_shape *shape)
@@ -84,7 +85,7 @@ static rill_status make(rill_context *ctx, rill_dtype dtype, const rill_shape *s
     rill_tensor t = {.type = {dtype, *shape}};
     if (rill_dtype_size(dtype) == 0)
         return rill_fail(err, RILL_ERR_INVALID, "tensor: unknown dtype %d", (int)dtype);
-    if (!rill_shape_is_static(shape) || shape->rank > RILL_MAX_RANK)
+    if (!rill_shape_is_static(shape))
         return rill_fail(err, RILL_ERR_INVALID,
                          "tensor: expected a shape of rank 0 to %d with sizes of 0 or more",
                          RILL_MAX_RANK);
@@ -115,16 +116,23 @@ rill_status rill_tensor_create(rill_context *ctx, rill_dtype dtype, rill_shape s
     return RILL_OK;
 }
 
+static rill_status check_bytes(const rill_tensor *t, const void *data, size_t bytes,
+                               rill_error *err)
+{
+    if (bytes == t->bytes && (data || !bytes)) return RILL_OK;
+    return rill_fail(err, RILL_ERR_INVALID,
+                     "tensor: expected %zu bytes for its dtype and shape, got %zu%s", t->bytes,
+                     bytes, data || !bytes ? "" : " at NULL");
+}
+
 rill_status rill_tensor_borrow(rill_context *ctx, rill_dtype dtype, rill_shape shape, void *data,
                                size_t bytes, rill_tensor **out, rill_error *err)
 {
     rill_tensor *t;
     *out = NULL;
     RILL_TRY(make(ctx, dtype, &shape, &t, err));
-    if (bytes != t->bytes || (!data && bytes)) {
-        rill_status st = rill_fail(err, RILL_ERR_INVALID,
-                                   "tensor: expected %zu bytes for its dtype and shape, got %zu%s",
-                                   t->bytes, bytes, data || !bytes ? "" : " at NULL");
+    rill_status st = check_bytes(t, data, bytes, err);
+    if (st != RILL_OK) {
         rill_tensor_destroy(t);
         return st;
     }
@@ -139,10 +147,8 @@ rill_status rill_tensor_from(rill_context *ctx, rill_dtype dtype, rill_shape sha
     rill_tensor *t;
     *out = NULL;
     RILL_TRY(rill_tensor_create(ctx, dtype, shape, &t, err));
-    if (bytes != t->bytes) {
-        rill_status st = rill_fail(err, RILL_ERR_INVALID,
-                                   "tensor: expected %zu bytes for its dtype and shape, got %zu",
-                                   t->bytes, bytes);
+    rill_status st = check_bytes(t, data, bytes, err);
+    if (st != RILL_OK) {
         rill_tensor_destroy(t);
         return st;
     }
@@ -239,6 +245,23 @@ void rill_tensor_put(rill_tensor *t, int64_t i, double v)
     }
 }
 
+/* From i64, where a double in between would lose bits or round twice. */
+static void put_integer(rill_tensor *t, int64_t i, int64_t v)
+{
+    switch (t->type.dtype) {
+    case RILL_F32:
+        ((float *)t->data)[i] = (float)v;
+        break;
+    case RILL_I32:
+        ((int32_t *)t->data)[i] = (int32_t)(v < INT32_MIN   ? INT32_MIN
+                                            : v > INT32_MAX ? INT32_MAX
+                                                            : v);
+        break;
+    default:
+        rill_tensor_put(t, i, (double)v);
+    }
+}
+
 rill_status rill_tensor_convert(const rill_tensor *t, rill_dtype dtype, rill_tensor **out,
                                 rill_error *err)
 {
@@ -247,17 +270,10 @@ rill_status rill_tensor_convert(const rill_tensor *t, rill_dtype dtype, rill_ten
         if (t->bytes) memcpy((*out)->data, t->data, t->bytes);
         return RILL_OK;
     }
-    /* i64 and i32 hold the same small integers; only i64 beyond 2^53 needs more than a double. */
-    bool narrow = t->type.dtype == RILL_I64 && dtype == RILL_I32;
-    for (int64_t i = 0; i < t->count; i++) {
-        if (narrow) {
-            int64_t v = ((const int64_t *)t->data)[i];
-            ((int32_t *)(*out)->data)[i] = (int32_t)(v < INT32_MIN   ? INT32_MIN
-                                                     : v > INT32_MAX ? INT32_MAX
-                                                                     : v);
-        } else {
+    for (int64_t i = 0; i < t->count; i++)
+        if (t->type.dtype == RILL_I64)
+            put_integer(*out, i, ((const int64_t *)t->data)[i]);
+        else
             rill_tensor_put(*out, i, rill_tensor_get(t, i));
-        }
-    }
     return RILL_OK;
 }
