@@ -100,6 +100,9 @@ bool rill_name_ok(const char *name, size_t length, const char **reason);
 /* Length of the valid UTF-8 sequence at s (1-4), or 0. */
 size_t rill_utf8_length(const char *s, size_t n);
 
+/* The longest length up to n at which s, of n bytes or more, can be cut between sequences. */
+size_t rill_utf8_cut(const char *s, size_t n);
+
 /* ---- text ---------------------------------------------------------------------------------- */
 
 /* A growing string; after a failed allocation it stays `failed` and ignores what follows. */

@@ -7,14 +7,16 @@
 
 #define FLUSH_BITS 0x8040u /* flush-to-zero and denormals-are-zero of the MXCSR register */
 
-static _Thread_local unsigned saved, depth;
+static _Thread_local struct {
+    unsigned mode, depth;
+} saved;
 
 void rill_denormals_flush(void *unused, int worker)
 {
     (void)unused;
     (void)worker;
     unsigned now = __builtin_ia32_stmxcsr();
-    if (depth++ == 0) saved = now;
+    if (saved.depth++ == 0) saved.mode = now;
     __builtin_ia32_ldmxcsr(now | FLUSH_BITS);
 }
 
@@ -22,8 +24,9 @@ void rill_denormals_restore(void *unused, int worker)
 {
     (void)unused;
     (void)worker;
-    if (--depth == 0)
-        __builtin_ia32_ldmxcsr((__builtin_ia32_stmxcsr() & ~FLUSH_BITS) | (saved & FLUSH_BITS));
+    if (--saved.depth == 0)
+        __builtin_ia32_ldmxcsr((__builtin_ia32_stmxcsr() & ~FLUSH_BITS) |
+                               (saved.mode & FLUSH_BITS));
 }
 
 #else /* other machines keep denormals: correct, if slower */

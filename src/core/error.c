@@ -148,6 +148,12 @@ size_t rill_utf8_length(const char *s, size_t n)
     return len;
 }
 
+size_t rill_utf8_cut(const char *s, size_t n)
+{
+    while (n > 0 && ((unsigned char)s[n] & 0xC0) == 0x80) n--;
+    return n;
+}
+
 bool rill_name_ok(const char *name, size_t length, const char **reason)
 {
     *reason = length == 0 ? "a name must not be empty" : "a name has at most 255 bytes";

@@ -176,11 +176,24 @@ static void estimate_cost(rill_step *step)
     if (c->op->cost) c->op->cost(c, &step->flops, &step->bytes);
 }
 
+/* Inference had all sizes and still left one open. */
+static rill_status unknown_shape(const builder *b, const rill_node_s *n, uint32_t k)
+{
+    char buf[160];
+    return rill_fail(b->err, RILL_ERR_UNSUPPORTED,
+                     "%s \"%s\": output %u is %s: a size that depends on data cannot be planned",
+                     n->op->name, n->name, k,
+                     rill_type_text(b->g, &b->g->values[n->first_value + k].type, buf, sizeof buf));
+}
+
 static rill_status make_step(builder *b, size_t node)
 {
     rill_program *p = b->p;
     const rill_node_s *n = &b->g->nodes[node];
     uint32_t n_in = n->n_inputs > n->op->n_inputs ? n->n_inputs : n->op->n_inputs;
+    for (uint32_t k = 0; k < n->n_outputs; k++)
+        if (!rill_shape_is_static(&b->g->values[n->first_value + k].type.shape))
+            return unknown_shape(b, n, k);
     rill_type *types = keep(b, n_in + n->n_outputs, sizeof *types);
     if (!types) return nomem(b);
     for (uint32_t i = 0; i < n->n_inputs; i++)
@@ -406,6 +419,28 @@ static rill_place place_of(const builder *b, rill_value v)
     return rill_valid(v) ? b->p->places[root_of(b, v)] : (rill_place){RILL_PLACE_NONE, 0, 0};
 }
 
+/* For the poisoning of dead buffers: which entries of the pointer table are the last reads of their
+ * bytes. What the end of the run reads has none. */
+static rill_status find_last_reads(builder *b)
+{
+    rill_program *p = b->p;
+    p->last_read = keep(b, p->n_pointers, sizeof *p->last_read);
+    bool *seen = take(b, b->g->n_values, sizeof *seen);
+    if (!p->last_read || !seen) return nomem(b);
+    for (size_t i = 0; i < b->g->n_outputs; i++) seen[root_of(b, b->g->outputs[i])] = true;
+    for (size_t i = 0; i < b->g->n_updates; i++) seen[root_of(b, b->g->updates[i].value)] = true;
+    for (uint32_t s = p->n_steps; s-- > 0;) {
+        const rill_node_s *n = &b->g->nodes[p->steps[s].node];
+        for (uint32_t i = 0; i < n->n_inputs; i++) {
+            if (!reads(n, i) || place_of(b, n->inputs[i]).kind != RILL_PLACE_ARENA) continue;
+            uint32_t root = root_of(b, n->inputs[i]);
+            p->last_read[p->steps[s].first_pointer + i] = !seen[root];
+            seen[root] = true;
+        }
+    }
+    return RILL_OK;
+}
+
 static rill_status fill_pointers(builder *b)
 {
     rill_program *p = b->p;
@@ -420,7 +455,7 @@ static rill_status fill_pointers(builder *b)
         for (uint32_t k = 0; k < n->n_outputs; k++)
             at[step->call.n_in + k] = p->places[n->first_value + k];
     }
-    return RILL_OK;
+    return p->observable ? find_last_reads(b) : RILL_OK;
 }
 
 static rill_status list_outputs(builder *b)
@@ -571,6 +606,8 @@ rill_status rill_program_compile(const rill_graph *g, const rill_compile_options
         if (err) *err = g->error;
         return g->error.status;
     }
+    if (o.level < 0 || o.level > 3)
+        return rill_fail(err, RILL_ERR_INVALID, "level: expected 0 to 3, got %d", o.level);
     RILL_TRY(check_outputs(g, &o, err));
     rill_program *p = rill_alloc_zero(g->ctx, 1, sizeof *p);
     if (!p) return rill_nomem(err, "program");

@@ -1,7 +1,8 @@
 /* Runs in which every value can be seen: all steps in order on the calling thread, nothing shares
  * bytes. The observer is called as the nodes of the user's graph become ready, in node order. With
- * check_nan every output is filled with NaN before its step, so that a kernel that leaves a hole is
- * found too, and the first node that makes a NaN out of none ends the run. */
+ * check_nan every output is filled with NaN before its step and every buffer after its last reader,
+ * so that a hole that a kernel leaves and a read of dead bytes are found too, and the first node
+ * that makes a NaN out of none ends the run. */
 #include "exec/session.h"
 
 #include <math.h>
@@ -75,7 +76,11 @@ static rill_status run_step(const rill_run *run, uint32_t s, bool check, rill_er
     for (uint32_t phase = 0; phase < step->call.n_phases; phase++)
         for (int64_t unit = 0; unit < step->call.units[phase]; unit++)
             RILL_TRY(rill_run_unit(run, 0, s, phase, unit, err));
-    return check ? find_nan(run, step, err) : RILL_OK;
+    if (check) RILL_TRY(find_nan(run, step, err));
+    const bool *dead = run->instance->program->last_read + step->first_pointer;
+    for (uint32_t i = 0; check && i < step->call.n_in; i++)
+        if (dead[i]) poison(&step->call.in[i], at[i]);
+    return RILL_OK;
 }
 
 static rill_status observe(const rill_run *run, const rill_observed *o, rill_error *err)
@@ -90,19 +95,26 @@ static rill_status observe(const rill_run *run, const rill_observed *o, rill_err
     return st;
 }
 
-rill_status rill_run_debug(const rill_run *run, rill_error *err)
+static rill_status run_steps(const rill_run *run, rill_error *err)
 {
     const rill_program *p = run->instance->program;
-    rill_error local;
-    if (!err) err = &local;
     uint32_t next = 0;
     for (int64_t s = -1; s < p->n_steps; s++) {
         if (run->options->cancel && run->options->cancel(run->options->cancel_user))
-            return rill_fail(err, RILL_ERR_CANCELLED, "the run was cancelled");
+            return rill_fail(err, RILL_ERR_CANCELLED, "cancelled");
         if (s >= 0) RILL_TRY(run_step(run, (uint32_t)s, run->session->options.check_nan, err));
         for (; run->options->observe && next < p->n_observed && p->observed[next].after_step <= s;
              next++)
             RILL_TRY(observe(run, &p->observed[next], err));
     }
     return RILL_OK;
+}
+
+rill_status rill_run_debug(const rill_run *run, const rill_schedule_ops *ops, rill_error *err)
+{
+    rill_error local;
+    if (ops->enter) ops->enter(ops->arg, 0);
+    rill_status st = run_steps(run, err ? err : &local);
+    if (ops->leave) ops->leave(ops->arg, 0);
+    return st;
 }

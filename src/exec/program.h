@@ -67,6 +67,7 @@ struct rill_program {
     rill_schedule *schedule;
     rill_place *pointers; /* the pointer table, unresolved */
     uint32_t n_pointers;
+    bool *last_read; /* by pointer, of observable programs: nobody reads these bytes later */
     rill_program_input *inputs;
     uint32_t n_inputs;
     rill_program_output *outputs;

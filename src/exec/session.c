@@ -45,7 +45,7 @@ rill_status rill_session_create(const rill_graph *g, const rill_session_options 
     s->options = (rill_session_options)RILL_SESSION_OPTIONS_INIT;
     rill_options_copy(&s->options, sizeof s->options, options);
     s->threads = s->options.threads > 0 ? s->options.threads : rill_cpu_count();
-    if (s->threads > 1024) s->threads = 1024;
+    if (s->threads > RILL_MAX_WORKERS) s->threads = RILL_MAX_WORKERS;
     rill_status st = create_variables(s, err);
     if (st != RILL_OK) {
         rill_session_destroy(s);
@@ -210,8 +210,7 @@ static rill_status bind_feeds(rill_session *s, const rill_run_options *o, rill_e
     return RILL_OK;
 }
 
-static rill_status missing_feed(const rill_program *p, const rill_run_options *o, uint32_t missing,
-                                rill_error *err)
+static rill_status missing_feed(const rill_program *p, uint32_t missing, rill_error *err)
 {
     const rill_graph *g = p->user_graph;
     rill_fail(err, RILL_ERR_INVALID,
@@ -222,7 +221,6 @@ static rill_status missing_feed(const rill_program *p, const rill_run_options *o
         rill_error_suffix(err, "%s %s: %s", i ? "," : "", rill_value_name(g, v),
                           rill_type_text(g, rill_type_of(g, v), type, sizeof type));
     }
-    (void)o;
     return RILL_ERR_INVALID;
 }
 
@@ -234,7 +232,7 @@ static rill_status find_inputs(rill_instance *in, const rill_run_options *o, ril
         const rill_tensor *t = NULL;
         for (size_t k = 0; k < o->n_feeds; k++)
             if (o->feeds[k].input.ref == p->inputs[i].input.ref) t = o->feeds[k].tensor;
-        if (!t) return missing_feed(p, o, i, err);
+        if (!t) return missing_feed(p, i, err);
         in->input_data[i] = t->data;
     }
     return RILL_OK;
@@ -328,8 +326,8 @@ static rill_status reserve(rill_session *s, const rill_program *p, rill_error *e
     return RILL_OK;
 }
 
-/* Views of what the observer sees; the arena does not move while the instance's program is the
- * largest, so their data is set at each run. */
+/* Views of what the observer sees. Their data is set at each run, as the arena moves when it grows.
+ */
 static rill_status make_observed(rill_session *s, rill_instance *in, rill_error *err)
 {
     const rill_program *p = in->program;
@@ -538,31 +536,35 @@ static rill_status execute(const rill_run *run, rill_error *err)
     }
     rill_blas_acquire();
     rill_status st =
-        p->observable ? rill_run_debug(run, err)
+        p->observable ? rill_run_debug(run, &ops, err)
                       : rill_schedule_run(p->schedule, run->instance->state, s->threads, &ops, err);
     rill_blas_release();
     return st;
 }
 
-/* The last phase, which cannot fail: results, then copies of next values, then the swaps. Fetched
- * variables give old values. */
+static void copy_bytes(void *to, const void *from, size_t bytes)
+{
+    if (bytes && to != from) memcpy(to, from, bytes);
+}
+
+/* The last phase, which cannot fail: copies of next values, then results, then the swaps. Fetched
+ * variables give old values. Results come after the copies because a result may be written over the
+ * tensor that was fed, as one does to carry a state from run to run. */
 static void commit(const rill_run *run)
 {
     rill_session *s = run->session;
     rill_instance *in = run->instance;
     const rill_program *p = in->program;
+    for (uint32_t i = 0; i < p->n_updates; i++) {
+        const rill_program_update *u = &p->updates[i];
+        copy_bytes(s->variables[u->variable].next, rill_run_pointer(run, &u->from), u->bytes);
+    }
     for (uint32_t i = 0; i < p->n_fetches; i++) {
         rill_tensor **result = &run->options->results[i];
         if (!*result) *result = in->fresh[i];
         in->fresh[i] = NULL;
-        if (p->outputs[i].bytes)
-            memcpy((*result)->data, rill_run_pointer(run, &p->outputs[i].place),
+        copy_bytes((*result)->data, rill_run_pointer(run, &p->outputs[i].place),
                    p->outputs[i].bytes);
-    }
-    for (uint32_t i = 0; i < p->n_updates; i++) {
-        const rill_program_update *u = &p->updates[i];
-        void *from = rill_run_pointer(run, &u->from), *to = s->variables[u->variable].next;
-        if (from != to && u->bytes) memcpy(to, from, u->bytes);
     }
     for (uint32_t i = 0; i < p->n_updates; i++) {
         rill_session_variable *v = &s->variables[p->updates[i].variable];

@@ -57,7 +57,8 @@ rill_status rill_run_unit(const rill_run *run, int worker, uint32_t step, uint32
 void *rill_run_pointer(const rill_run *run, const rill_place *place);
 
 /* debug.c: all steps in order on the calling thread. With an observer, it is called for each node
- * of the user's graph; with check_nan, buffers are poisoned and the first NaN ends the run. */
-rill_status rill_run_debug(const rill_run *run, rill_error *err);
+ * of the user's graph; with check_nan, buffers are poisoned and the first NaN ends the run. Of ops,
+ * only enter and leave are used. */
+rill_status rill_run_debug(const rill_run *run, const rill_schedule_ops *ops, rill_error *err);
 
 #endif

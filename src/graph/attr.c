@@ -140,10 +140,13 @@ const char *rill_attr_expectation(const rill_attr_spec *spec, char *buf, size_t 
                                   : type_words(spec->type);
     n += snprintf(buf + n, size - (size_t)n, "%s", noun);
     if (ranged && !positive) {
+        char low[40], high[40];
+        rill_format_float(low, spec->min, false);
+        rill_format_float(high, spec->max, false);
         if (spec->max >= INT32_MAX)
-            snprintf(buf + n, size - (size_t)n, " of %g or more", spec->min);
+            snprintf(buf + n, size - (size_t)n, " of %s or more", low);
         else
-            snprintf(buf + n, size - (size_t)n, " from %g to %g", spec->min, spec->max);
+            snprintf(buf + n, size - (size_t)n, " from %s to %s", low, high);
     }
     return buf;
 }
@@ -187,6 +190,9 @@ rill_status rill_attr_check(const rill_attr_spec *spec, const rill_attr *value, 
     if (spec->type == RILL_ATTR_SHAPE && value->type == RILL_ATTR_INTS) out->type = RILL_ATTR_SHAPE;
     if (out->type != spec->type)
         return mismatch(spec, value, err, rill_attr_expectation(spec, buf, sizeof buf));
+
+    if (spec->type == RILL_ATTR_STRING && !out->u.s)
+        return rill_fail(err, RILL_ERR_INVALID, "attribute \"%s\": NULL was given", spec->name);
 
     bool ok = true;
     switch (spec->type) {

@@ -134,6 +134,10 @@ static bool reserve_symbol(rill_graph *g)
 
 rill_dim rill_symbol(rill_graph *g, const char *name)
 {
+    if (!name) {
+        rill_graph_fail(g, RILL_ERR_INVALID, "symbol: NULL was given");
+        return RILL_DIM_UNKNOWN;
+    }
     uint32_t found = g->by_symbol_size ? *symbol_slot(g, name) : 0;
     if (found) return -1 - (rill_dim)found;
     const char *reason;
@@ -201,11 +205,25 @@ static const char *scope_prefix(const rill_graph *g)
     return g->n_scopes ? g->scopes[g->n_scopes - 1] : "";
 }
 
+#define MAX_NAME 255
+
+/* Bytes of the scope that may stand before a name of n bytes that a pass or rill itself makes: too
+ * long a scope is cut rather than refused, since no user wrote the whole name. */
+static size_t fitting_prefix(const char *prefix, size_t n)
+{
+    size_t length = strlen(prefix), room = n < MAX_NAME ? MAX_NAME - n : 0;
+    return length <= room ? length : rill_utf8_cut(prefix, room);
+}
+
 /* A name in the current scope, in the arena; NULL and the graph's error on failure. */
 static const char *scoped_name(rill_graph *g, const char *name)
 {
     const char *prefix = scope_prefix(g), *reason;
-    size_t n = strlen(prefix), m = strlen(name);
+    if (!name) {
+        rill_graph_fail(g, RILL_ERR_INVALID, "name: NULL was given");
+        return NULL;
+    }
+    size_t m = strlen(name), n = g->from ? fitting_prefix(prefix, m) : strlen(prefix);
     char *full = rill_arena_alloc(&g->arena, n + m + 1, 1);
     if (!full) return fail_nomem(g), NULL;
     memcpy(full, prefix, n);
@@ -217,23 +235,35 @@ static const char *scoped_name(rill_graph *g, const char *name)
     return full;
 }
 
-/* "OP_N" with N the value's number, or the next free one after it. Names of composites' inner nodes
- * may be long: too long a scope is cut rather than refused, since no user wrote that name. */
-static const char *automatic_name(rill_graph *g, const char *op)
+/* Whether the graph has the name, or the graph that it is made of will bring it along. */
+static bool is_taken(const rill_graph *g, const char *name)
 {
-    char buf[512];
-    const char *prefix = scope_prefix(g);
-    size_t room = 255 - 22 - strlen(op), kept = strlen(prefix);
-    if (kept > room)
-        for (kept = room; kept > 0 && ((unsigned char)prefix[kept] & 0xC0) == 0x80;)
-            kept--; /* not inside a UTF-8 sequence */
-    for (uint64_t i = g->n_values;; i++) {
-        snprintf(buf, sizeof buf, "%.*s%s_%llu", (int)kept, prefix, op, (unsigned long long)i);
-        if (find_node(g, buf, strlen(buf)) < 0) break;
+    size_t length = strlen(name);
+    if (find_node(g, name, length) >= 0) return true;
+    int64_t node = g->from ? find_node(g->from, name, length) : -1;
+    return node >= 0 && (size_t)node != g->from_node;
+}
+
+/* BASE_N in the scope, with N the value's number, or the next free one after it. auto_number steps
+ * over runs of taken numbers once for all. */
+static const char *numbered(rill_graph *g, const char *prefix, const char *base)
+{
+    char buf[MAX_NAME + 1];
+    int n = (int)rill_utf8_cut(base, strlen(base) < 230 ? strlen(base) : 230);
+    int kept = (int)fitting_prefix(prefix, (size_t)n + 22);
+    uint64_t i = g->n_values > g->auto_number ? g->n_values : g->auto_number;
+    for (;; g->auto_number = ++i) {
+        snprintf(buf, sizeof buf, "%.*s%.*s_%llu", kept, prefix, n, base, (unsigned long long)i);
+        if (!is_taken(g, buf)) break;
     }
     const char *name = rill_arena_strdup(&g->arena, buf);
     if (!name) fail_nomem(g);
     return name;
+}
+
+static const char *automatic_name(rill_graph *g, const char *op)
+{
+    return numbered(g, scope_prefix(g), op);
 }
 
 rill_graph *rill_named(rill_graph *g, const char *name)
@@ -272,23 +302,13 @@ void rill_scope_end(rill_graph *g)
 
 /* ---- appending ----------------------------------------------------------------------------- */
 
-/* A free name made of a taken one: NAME_N, for graphs that passes make. */
-static const char *renamed(rill_graph *g, const char *name)
-{
-    char buf[256];
-    for (uint64_t i = g->n_values;; i++) {
-        snprintf(buf, sizeof buf, "%.230s_%llu", name, (unsigned long long)i);
-        if (find_node(g, buf, strlen(buf)) < 0) return rill_arena_strdup(&g->arena, buf);
-    }
-}
-
 /* Appends `node` (its name in the arena) with outputs of the given types; all or nothing. */
 static rill_value append(rill_graph *g, rill_node_s node, const rill_type *types)
 {
-    bool taken = find_node(g, node.name, strlen(node.name)) >= 0;
-    if (taken && g->renames) {
-        node.name = renamed(g, node.name);
-        if (!node.name) return fail_nomem(g);
+    bool taken = is_taken(g, node.name);
+    if (taken && g->from) {
+        node.name = numbered(g, "", node.name);
+        if (!node.name) return RILL_NONE;
     } else if (taken)
         return rill_graph_fail(g, RILL_ERR_INVALID, "name \"%s\" is taken", node.name);
     if (g->n_nodes >= UINT32_MAX / 2 || g->n_values >= UINT32_MAX / 2 - node.n_outputs)
@@ -326,7 +346,9 @@ static bool check_source(rill_graph *g, const char *what, const char *name, rill
     size_t bytes;
     if (!problem && rill_shape_is_static(shape) && !rill_type_bytes(&type, &bytes))
         problem = "too many elements";
-    if (problem) rill_graph_fail(g, RILL_ERR_INVALID, "%s \"%.255s\": %s", what, name, problem);
+    if (!name) problem = "the name is NULL";
+    if (problem)
+        rill_graph_fail(g, RILL_ERR_INVALID, "%s \"%.255s\": %s", what, name ? name : "", problem);
     return !problem;
 }
 
@@ -444,6 +466,13 @@ static bool keep_attr(rill_graph *g, rill_attr *a)
     return true;
 }
 
+static bool known_symbols(const rill_graph *g, const rill_attr *a)
+{
+    for (uint32_t i = 0; a->type == RILL_ATTR_SHAPE && i < a->n; i++)
+        if (rill_dim_is_symbol(a->u.ints[i]) && !rill_symbol_name(g, a->u.ints[i])) return false;
+    return true;
+}
+
 /* Checks the attributes and returns op->n_attrs of them in the arena, or NULL with err set. */
 static rill_attr *check_attrs(rill_graph *g, const rill_op *op, const rill_attr *given,
                               const char *name, rill_error *err)
@@ -457,6 +486,12 @@ static rill_attr *check_attrs(rill_graph *g, const rill_op *op, const rill_attr 
         bool stream = (op->flags & RILL_OP_RANDOM) && strcmp(op->attrs[i].name, "stream") == 0;
         if (stream && attrs[i].type == RILL_ATTR_ABSENT)
             attrs[i] = rill_attr_int((int64_t)rill_fnv1a(name, strlen(name)));
+        if (!known_symbols(g, &attrs[i])) {
+            rill_fail(err, RILL_ERR_INVALID,
+                      "attribute \"%s\": a dimension is neither a size nor a symbol of the graph",
+                      op->attrs[i].name);
+            return NULL;
+        }
         if (!keep_attr(g, &attrs[i])) return rill_nomem(err, "attributes"), NULL;
     }
     return attrs;
@@ -470,12 +505,15 @@ static rill_status check_inputs(const rill_graph *g, const rill_op *op, const ri
            (op->inputs[*n - 1].flags & RILL_PORT_OPTIONAL))
         --*n;
     bool variadic = op->n_inputs && (op->inputs[op->n_inputs - 1].flags & RILL_PORT_VARIADIC);
-    size_t least = 0;
-    while (least < op->n_inputs && !(op->inputs[least].flags & RILL_PORT_OPTIONAL)) least++;
-    if (*n < least || (*n > op->n_inputs && !variadic))
-        return rill_fail(err, RILL_ERR_INVALID, "expected %s%zu input%s, got %zu",
-                         variadic || least < op->n_inputs ? "at least " : "", least,
-                         least == 1 ? "" : "s", *n);
+    size_t least = 0, most = op->n_inputs;
+    while (least < most && !(op->inputs[least].flags & RILL_PORT_OPTIONAL)) least++;
+    if (*n < least || (*n > most && !variadic)) {
+        char range[48];
+        snprintf(range, sizeof range, least < most ? "%zu to %zu" : "%zu", least, most);
+        if (variadic) snprintf(range, sizeof range, "at least %zu", least);
+        return rill_fail(err, RILL_ERR_INVALID, "expected %s input%s, got %zu", range,
+                         most == 1 ? "" : "s", *n);
+    }
     for (size_t i = 0; i < *n; i++) {
         const rill_port *port = &op->inputs[i < op->n_inputs ? i : op->n_inputs - 1];
         if (rill_valid(inputs[i]) ? rill_value_in(g, inputs[i])

@@ -74,12 +74,15 @@ struct rill_graph {
     size_t n_tensors, cap_tensors;
     uint32_t *by_name; /* open addressing: node + 1, 0 is empty; size a power of two */
     size_t by_name_size;
-    uint64_t auto_number;  /* for automatic names */
+    uint64_t auto_number;  /* automatic names below this number may be taken */
     const char *next_name; /* from rill_named */
     const char **scopes;   /* full prefixes, innermost last */
     size_t n_scopes, cap_scopes;
-    bool renames;        /* made by a pass: a taken name gets a number instead of an error */
-    int64_t gradient_of; /* tag for nodes added now, -1 */
+    /* Being made by a pass out of this graph, in place of that node of it: nodes of `from` keep
+     * their names, so what a pass adds leaves these free and gets a number instead of an error. */
+    const rill_graph *from;
+    size_t from_node;
+    int64_t gradient_of;                  /* tag for nodes added now, -1 */
     const struct rill_training *training; /* in the arena, or NULL */
     rill_error error;
 };

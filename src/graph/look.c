@@ -105,7 +105,7 @@ rill_value rill_graph_find(const rill_graph *g, const char *ref)
 {
     size_t length;
     uint32_t port;
-    if (!split_ref(ref, &length, &port) || !g->by_name_size) return RILL_NONE;
+    if (!ref || !split_ref(ref, &length, &port) || !g->by_name_size) return RILL_NONE;
     size_t mask = g->by_name_size - 1, i = (size_t)rill_fnv1a(ref, length) & mask;
     for (; g->by_name[i]; i = (i + 1) & mask) {
         const rill_node_s *n = &g->nodes[g->by_name[i] - 1];
@@ -120,6 +120,7 @@ rill_status rill_graph_lookup(const rill_graph *g, const char *ref, rill_value *
 {
     *out = rill_graph_find(g, ref);
     if (rill_valid(*out)) return RILL_OK;
+    if (!ref) return rill_fail(err, RILL_ERR_INVALID, "name: NULL was given");
     char hint[300], base[256];
     size_t length;
     uint32_t port;

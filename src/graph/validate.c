@@ -32,6 +32,32 @@ static rill_status validate_op(const rill_graph *g, const rill_node_s *n, rill_e
     return st;
 }
 
+static rill_status validate_update(const rill_graph *g, size_t i, rill_error *err)
+{
+    const rill_update_s *u = &g->updates[i];
+    if (!rill_value_in(g, u->variable) || !rill_value_in(g, u->value) ||
+        rill_node_of(g, u->variable)->kind != RILL_NODE_VARIABLE)
+        return rill_fail(err, RILL_ERR_INTERNAL, "update %zu is not of a variable", i);
+    const rill_type *want = rill_type_of(g, u->variable), *have = rill_type_of(g, u->value);
+    if (want->dtype != have->dtype || !rill_shape_equal(&want->shape, &have->shape))
+        return rill_fail(err, RILL_ERR_INTERNAL, "update %zu has another type than its variable",
+                         i);
+    return RILL_OK;
+}
+
+/* A node's values are numbered one after another and lead back to it. */
+static rill_status validate_values(const rill_graph *g, size_t node, rill_error *err)
+{
+    const rill_node_s *n = &g->nodes[node];
+    for (uint32_t k = 0; k < n->n_outputs; k++) {
+        size_t v = (size_t)n->first_value + k;
+        if (v >= g->n_values || g->values[v].node != node || g->values[v].port != k)
+            return rill_fail(err, RILL_ERR_INTERNAL, "value %u of \"%s\" is another node's", k,
+                             n->name);
+    }
+    return RILL_OK;
+}
+
 rill_status rill_graph_validate(const rill_graph *g, rill_error *err)
 {
     if (g->error.status != RILL_OK) {
@@ -46,16 +72,12 @@ rill_status rill_graph_validate(const rill_graph *g, rill_error *err)
         if (rill_graph_find(g, n->name).ref != n->first_value + 1)
             return rill_fail(err, RILL_ERR_INTERNAL, "name \"%s\" does not lead to its node",
                              n->name);
+        RILL_TRY(validate_values(g, i, err));
         if (n->kind == RILL_NODE_OP) RILL_TRY(validate_op(g, n, err));
     }
     for (size_t i = 0; i < g->n_outputs; i++)
         if (!rill_value_in(g, g->outputs[i]))
             return rill_fail(err, RILL_ERR_INTERNAL, "output %zu is no value of the graph", i);
-    for (size_t i = 0; i < g->n_updates; i++) {
-        const rill_update_s *u = &g->updates[i];
-        if (!rill_value_in(g, u->variable) || !rill_value_in(g, u->value) ||
-            rill_node_of(g, u->variable)->kind != RILL_NODE_VARIABLE)
-            return rill_fail(err, RILL_ERR_INTERNAL, "update %zu is not of a variable", i);
-    }
+    for (size_t i = 0; i < g->n_updates; i++) RILL_TRY(validate_update(g, i, err));
     return RILL_OK;
 }

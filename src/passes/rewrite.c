@@ -73,6 +73,7 @@ static rill_value copy_source(rill_rewrite *rw, const rill_node_s *n)
     if (rill_valid(v)) {
         rill_node_s *copy = &rw->to->nodes[rill_value_at(rw->to, v)->node];
         copy->trainable = n->trainable;
+        if (rill_valid(n->slot_of)) copy->slot_of = rw->map[n->slot_of.ref - 1];
         copy->init = n->init; /* borrowed: `from` outlives the rewritten graph or none reads it */
     }
     return v;
@@ -83,6 +84,7 @@ rill_status rill_rewrite_copy_with(rill_rewrite *rw, size_t node, const rill_att
     const rill_node_s *n = &rw->from->nodes[node];
     rill_graph *to = rw->to;
     rill_value stack[16], *in = stack, v;
+    to->from_node = node;
     if (n->kind != RILL_NODE_OP) {
         v = copy_source(rw, n);
     } else {
@@ -123,6 +125,7 @@ static rill_status emit_all(const rill_pass *pass, rill_rewrite *rw, const rill_
     for (size_t i = 0; i < rw->from->n_nodes; i++) {
         const rill_node_s *n = &rw->from->nodes[i];
         if (!rw->needed[i] || rill_valid(rw->map[n->first_value])) continue;
+        rw->to->from_node = i;
         RILL_TRY(pass->node ? pass->node(rw, i) : rill_rewrite_copy(rw, i));
     }
     for (size_t i = 0; i < roots->n_outputs; i++)
@@ -143,13 +146,14 @@ rill_status rill_pass_run(const rill_pass *pass, const rill_graph *from, const r
     rill_rewrite rw = {.from = from, .map = map, .options = options, .err = err};
     memset(map, 0, from->n_values * sizeof *map);
     RILL_TRY(rill_graph_create(from->ctx, from->name, &rw.to, err));
-    rw.to->renames = true;
+    rw.to->from = from;
     rw.needed = rill_alloc_zero(from->ctx, from->n_nodes, sizeof *rw.needed);
     rill_status st = rw.needed ? mark_needed(&rw, roots) : rill_nomem(err, "pass");
     if (st == RILL_OK && pass != &rill_pass_bind) /* symbols keep their numbers until bound */
         for (size_t i = 0; i < from->n_symbols; i++) rill_symbol(rw.to, from->symbols[i]);
     if (st == RILL_OK) st = rill_rewrite_status(&rw);
     if (st == RILL_OK) st = emit_all(pass, &rw, roots);
+    rw.to->from = NULL;
     if (pass->end) pass->end(&rw);
     rill_free(from->ctx, rw.needed, from->n_nodes * sizeof *rw.needed);
     if (st != RILL_OK) {
