@@ -15,7 +15,7 @@ static_assert(sizeof(rill_copy) <= sizeof(((rill_call *)0)->plan), "fits a plan"
 enum {
     GRAIN = 32768, /* elements of a unit */
     STRIP = 64,    /* rows of the destination that one tile covers */
-    PIECE = 4096   /* and its columns */
+    PIECE = 256    /* and its columns */
 };
 
 void rill_row_major(const rill_shape *shape, int64_t strides[RILL_MAX_RANK])

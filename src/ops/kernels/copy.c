@@ -34,10 +34,10 @@ enum { BLOCK = 16 };
     {                                                                                      \
         T *d = dst;                                                                        \
         const T *s = src;                                                                  \
-        for (int64_t i = 0; i < n; i += BLOCK) {                                           \
-            int64_t ni = n - i < BLOCK ? n - i : BLOCK;                                    \
-            for (int64_t j = 0; j < m; j += BLOCK) {                                       \
-                int64_t mj = m - j < BLOCK ? m - j : BLOCK;                                \
+        for (int64_t j = 0; j < m; j += BLOCK) {                                           \
+            int64_t mj = m - j < BLOCK ? m - j : BLOCK;                                    \
+            for (int64_t i = 0; i < n; i += BLOCK) {                                       \
+                int64_t ni = n - i < BLOCK ? n - i : BLOCK;                                \
                 T *db = d + j * ds + i;                                                    \
                 const T *sb = s + i * ss + j;                                              \
                 if (mj == BLOCK && ni == BLOCK) {                                          \
