@@ -190,6 +190,10 @@ rill_status rill_attr_check(const rill_attr_spec *spec, const rill_attr *value, 
     if (spec->type == RILL_ATTR_SHAPE && value->type == RILL_ATTR_INTS) out->type = RILL_ATTR_SHAPE;
     if (out->type != spec->type)
         return mismatch(spec, value, err, rill_attr_expectation(spec, buf, sizeof buf));
+    bool is_list = spec->type == RILL_ATTR_INTS || spec->type == RILL_ATTR_SHAPE;
+    if (is_list && out->n > 0 && !out->u.ints)
+        return rill_fail(err, RILL_ERR_INVALID, "attribute \"%s\": expected %s, got NULL",
+                         spec->name, rill_attr_expectation(spec, buf, sizeof buf));
 
     if (spec->type == RILL_ATTR_STRING && !out->u.s)
         return rill_fail(err, RILL_ERR_INVALID, "attribute \"%s\": NULL was given", spec->name);

@@ -101,6 +101,10 @@ const rill_op rill_op_broadcast_to = {
 rill_value rill_broadcast_to(rill_graph *g, rill_value x, rill_shape shape)
 {
     rill_attr attr = rill_attr_shape(&shape);
+    if (shape.rank < 0) {
+        return rill_graph_fail(g, RILL_ERR_INVALID, "broadcast_to: expected a shape of rank 0..%d",
+                               RILL_MAX_RANK);
+    }
     return rill_emit1(g, &rill_op_broadcast_to, x, &attr);
 }
 

@@ -308,6 +308,12 @@ static void test_reshape_errors(void **state)
     expect_failure(s, rill_reshape(rill_named(s.g, "r"), s.x, RILL_SHAPE(-1, -1)),
                    "reshape \"r\": shape: -1 may stand once, got it twice (x: f32[batch,28,28])");
     s = set_up();
+    expect_failure(s, rill_reshape(s.g, s.x, rill_shape_make(9, NULL)),
+                   "reshape: expected a shape of rank 0..8");
+    s = set_up();
+    expect_failure(s, rill_squeeze(rill_named(s.g, "q"), s.x, NULL, 2),
+                   "squeeze \"q\": attribute \"axes\": expected integers, got NULL");
+    s = set_up();
     expect_failure(s, rill_squeeze(rill_named(s.g, "q"), s.x, (int64_t[]){0}, 1),
                    "squeeze \"q\": axes: expected size 1 at axis 0, got batch (x: "
                    "f32[batch,28,28])");
