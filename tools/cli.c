@@ -1,12 +1,18 @@
-/* The frame of the command: options by table, help, messages, shared reading. */
+/* The frame of the command: options by table, messages, near names. */
 #include "cli.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- options ------------------------------------------------------------------------------- */
+
+const cli_range cli_positive = {"a positive number", 0, true, INFINITY};
+const cli_range cli_not_negative = {"a number of 0 or more", 0, false, INFINITY};
+const cli_range cli_share = {"a share from 0 to below 1", 0, false, 1};
 
 const char *cli_next(const cli *c, const char *name, int *at)
 {
@@ -37,7 +43,7 @@ bool cli_int(const cli *c, const char *name, int64_t min, int64_t max, int64_t *
     char *end;
     errno = 0;
     long long v = strtoll(text, &end, 10);
-    if (errno || end == text || *end || v < min || v > max) {
+    if (errno || end == text || *end || isspace((unsigned char)*text) || v < min || v > max) {
         cli_usage(c, "--%s: expected an integer from %lld to %lld, got \"%s\"", name,
                   (long long)min, (long long)max, text);
         return false;
@@ -46,25 +52,83 @@ bool cli_int(const cli *c, const char *name, int64_t min, int64_t max, int64_t *
     return true;
 }
 
-bool cli_number(const cli *c, const char *name, double *out)
+bool cli_number(const cli *c, const char *name, const cli_range *range, double *out)
 {
     const char *text = cli_get(c, name);
     if (!text) return true;
     char *end;
     double v = strtod(text, &end); /* the command runs in the "C" locale */
-    if (end == text || *end || v != v) {
-        cli_usage(c, "--%s: expected a number, got \"%s\"", name, text);
+    if (end == text || *end || isspace((unsigned char)*text) || !isfinite(v) ||
+        !(range->open ? v > range->low : v >= range->low) || !(v < range->high)) {
+        cli_usage(c, "--%s: expected %s, got \"%s\"", name, range->expected, text);
         return false;
     }
     *out = v;
     return true;
 }
 
+/* ---- near names ------------------------------------------------------------------------------ */
+
+enum { LONGEST = 40 };
+
+/* Edits that make one word of the other: a letter more, less, changed, or swapped with the next. */
+static size_t edits(const char *a, size_t n, const char *b, size_t m)
+{
+    size_t row[3][LONGEST + 1];
+    if (n > LONGEST || m > LONGEST) return LONGEST;
+    for (size_t j = 0; j <= m; j++) row[0][j] = j;
+    for (size_t i = 1; i <= n; i++) {
+        size_t *now = row[i % 3], *above = row[(i + 2) % 3], *before = row[(i + 1) % 3];
+        now[0] = i;
+        for (size_t j = 1; j <= m; j++) {
+            size_t best = above[j - 1] + (a[i - 1] != b[j - 1]);
+            if (above[j] + 1 < best) best = above[j] + 1;
+            if (now[j - 1] + 1 < best) best = now[j - 1] + 1;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                before[j - 2] + 1 < best)
+                best = before[j - 2] + 1;
+            now[j] = best;
+        }
+    }
+    return row[n % 3][m];
+}
+
+cli_near cli_near_to(const char *typed, size_t length)
+{
+    return (cli_near){typed, NULL, length, length < 6 ? 2 : length / 3 + 1};
+}
+
+void cli_offer(cli_near *n, const char *word)
+{
+    size_t m = strlen(word), d = edits(n->typed, n->length, word, m);
+    if (n->length >= 2 && n->length < m && strncmp(n->typed, word, n->length) == 0) d = 1;
+    if (d >= n->distance || d >= n->length) return;
+    n->best = word;
+    n->distance = d;
+}
+
 /* ---- messages ------------------------------------------------------------------------------ */
+
+static bool line_drawn;
+
+void cli_status_line(const char *text)
+{
+    if (line_drawn) fputs("\r\033[K", stderr);
+    line_drawn = text != NULL;
+    if (text) fputs(text, stderr);
+    fflush(stderr);
+}
+
+static void begin_message(const cli *c)
+{
+    cli_status_line(NULL);
+    fflush(stdout); /* so that both come in order where they go to one place */
+    fprintf(stderr, "rill %s: ", c->command->name);
+}
 
 static void message(const cli *c, const char *fmt, va_list ap)
 {
-    fprintf(stderr, "rill %s: ", c->command->name);
+    begin_message(c);
     vfprintf(stderr, fmt, ap);
     fputc('\n', stderr);
 }
@@ -78,6 +142,15 @@ int cli_usage(const cli *c, const char *fmt, ...)
     return EXIT_USAGE;
 }
 
+int cli_unsupported(const cli *c, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    message(c, fmt, ap);
+    va_end(ap);
+    return EXIT_UNSUPPORTED;
+}
+
 void cli_note(const cli *c, const char *fmt, ...)
 {
     va_list ap;
@@ -86,12 +159,18 @@ void cli_note(const cli *c, const char *fmt, ...)
     va_end(ap);
 }
 
+int cli_nomem(const cli *c)
+{
+    cli_note(c, "out of memory");
+    return EXIT_FAILED;
+}
+
 int cli_fail(const cli *c, const char *file, const rill_error *err)
 {
-    fprintf(stderr, "rill %s: ", c->command->name);
+    begin_message(c);
     if (file && err->line)
         fprintf(stderr, "%s:%u:%u: ", file, err->line, err->column);
-    else if (file && strncmp(err->message, file, strlen(file)) != 0) /* which names it at times */
+    else if (file && !strstr(err->message, file)) /* messages about files begin with their name */
         fprintf(stderr, "%s: ", file);
     fprintf(stderr, "%s\n", err->message);
     switch (err->status) {
@@ -107,166 +186,4 @@ int cli_fail(const cli *c, const char *file, const rill_error *err)
     default:
         return EXIT_FAILED;
     }
-}
-
-/* ---- shared reading ------------------------------------------------------------------------- */
-
-rill_graph *cli_load_graph(const cli *c, int *status)
-{
-    rill_graph *g;
-    rill_error err;
-    if (rill_graph_load(NULL, c->args[0], &g, &err) == RILL_OK) return g;
-    *status = cli_fail(c, c->args[0], &err);
-    return NULL;
-}
-
-bool cli_session_options(const cli *c, rill_session_options *o)
-{
-    int64_t threads = o->threads, seed = (int64_t)o->seed;
-    if (!cli_int(c, "threads", 1, 1024, &threads) || !cli_int(c, "seed", 0, INT64_MAX, &seed))
-        return false;
-    o->threads = (int)threads;
-    o->seed = (uint64_t)seed;
-    const char *kernels = cli_get(c, "kernels");
-    if (kernels && strcmp(kernels, "reference") == 0)
-        o->kernels = RILL_KERNELS_REFERENCE;
-    else if (kernels && strcmp(kernels, "auto") != 0)
-        return cli_usage(c, "--kernels: expected auto or reference, got \"%s\"", kernels), false;
-    return true;
-}
-
-bool cli_is_tensor_file(const char *text)
-{
-    if (*text == '[' || *text == '"') return false;
-    size_t n = strlen(text);
-    return (n > 4 && strcmp(text + n - 4, ".npy") == 0) ||
-           (n > 3 && strcmp(text + n - 3, ".pb") == 0) || strstr(text, ".npz:") ||
-           strstr(text, ".safetensors:");
-}
-
-static int read_tensor(const cli *c, const char *name, const char *text, rill_dtype dtype,
-                       rill_tensor **out)
-{
-    rill_error err;
-    size_t n = strlen(text);
-    bool file = cli_is_tensor_file(text);
-    if (file && n > 3 && strcmp(text + n - 3, ".pb") == 0) {
-        cli_usage(c, "--input %s: %s: ONNX tensor files are not supported", name, text);
-        return EXIT_UNSUPPORTED;
-    }
-    rill_status st = file ? rill_tensor_load(NULL, text, out, &err)
-                          : rill_tensor_parse(NULL, text, dtype, out, &err);
-    if (st == RILL_OK) return EXIT_DONE;
-    char where[320];
-    snprintf(where, sizeof where, "--input %s", name);
-    err.line = 0;
-    return cli_fail(c, where, &err);
-}
-
-/* An input by its name; otherwise a message with the nearest one. */
-static rill_value find_input(const cli *c, rill_graph *g, const char *name)
-{
-    rill_value v = rill_graph_find(g, name);
-    rill_node_info info;
-    if (rill_valid(v) && rill_graph_node(g, (size_t)rill_value_node(g, v), &info) == RILL_OK &&
-        info.kind == RILL_NODE_INPUT)
-        return v;
-    fprintf(stderr, "rill %s: --input: \"%s\" is not an input; inputs are:", c->command->name,
-            name);
-    bool any = false;
-    for (size_t i = 0; rill_graph_node(g, i, &info) == RILL_OK; i++)
-        if (info.kind == RILL_NODE_INPUT) {
-            fprintf(stderr, "%s \"%s\"", any ? "," : "", info.name);
-            any = true;
-        }
-    fputs(any ? "\n" : " none\n", stderr);
-    return RILL_NONE;
-}
-
-static int read_feed(const cli *c, rill_graph *g, const char *text, cli_feeds *out)
-{
-    const char *equals = strchr(text, '=');
-    char name[300];
-    if (!equals || equals - text >= (ptrdiff_t)sizeof name)
-        return cli_usage(c, "--input: expected NAME=FILE or NAME=VALUE, got \"%s\"", text);
-    memcpy(name, text, (size_t)(equals - text));
-    name[equals - text] = 0;
-    rill_value v = find_input(c, g, name);
-    if (!rill_valid(v)) return EXIT_USAGE;
-    for (size_t i = 0; i < out->n; i++)
-        if (out->feeds[i].input.ref == v.ref)
-            return cli_usage(c, "--input: \"%s\" is given twice", name);
-    rill_tensor *t;
-    int status = read_tensor(c, name, equals + 1, rill_value_type(g, v).dtype, &t);
-    if (status) return status;
-    out->tensors[out->n] = t;
-    out->feeds[out->n++] = (rill_feed){v, t};
-    return EXIT_DONE;
-}
-
-int cli_read_feeds(const cli *c, rill_graph *g, cli_feeds *out)
-{
-    const char *text;
-    size_t n = 0;
-    for (int at = 0; cli_next(c, "input", &at);) n++;
-    *out = (cli_feeds){calloc(n + 1, sizeof *out->feeds), calloc(n + 1, sizeof *out->tensors), 0};
-    if (!out->feeds || !out->tensors) return cli_usage(c, "out of memory"), EXIT_FAILED;
-    for (int at = 0; (text = cli_next(c, "input", &at));) {
-        int status = read_feed(c, g, text, out);
-        if (status) return status;
-    }
-    return EXIT_DONE;
-}
-
-void cli_free_feeds(cli_feeds *f)
-{
-    for (size_t i = 0; i < f->n; i++) rill_tensor_destroy(f->tensors[i]);
-    free(f->feeds);
-    free(f->tensors);
-}
-
-int cli_lookup_list(const cli *c, rill_graph *g, const char *list, rill_value **out, size_t *n)
-{
-    size_t most = 1;
-    for (const char *p = list; *p; p++) most += *p == ',';
-    char *copy = malloc(strlen(list) + 1);
-    *out = calloc(most, sizeof **out);
-    *n = 0;
-    int status = copy && *out ? EXIT_DONE : EXIT_FAILED;
-    if (copy) strcpy(copy, list);
-    for (char *name = copy, *next; name && status == EXIT_DONE; name = next) {
-        rill_error err;
-        next = strchr(name, ',');
-        if (next) *next++ = 0;
-        if (rill_graph_lookup(g, name, &(*out)[*n], &err) == RILL_OK)
-            ++*n;
-        else
-            status = cli_fail(c, c->args[0], &err);
-    }
-    free(copy);
-    return status;
-}
-
-void cli_json_string(FILE *out, const char *s)
-{
-    fputc('"', out);
-    for (; *s; s++) {
-        if (*s == '"' || *s == '\\')
-            fprintf(out, "\\%c", *s);
-        else if ((unsigned char)*s < 0x20)
-            fprintf(out, "\\u%04x", (unsigned)*s);
-        else
-            fputc(*s, out);
-    }
-    fputc('"', out);
-}
-
-void cli_json_number(FILE *out, double v)
-{
-    if (v != v)
-        fputs("\"nan\"", out);
-    else if (v - v != 0)
-        fputs(v > 0 ? "\"inf\"" : "\"-inf\"", out);
-    else
-        fprintf(out, "%.17g", v);
 }

@@ -1,5 +1,5 @@
 /* cli.h: what the subcommands of `rill` share: options from one table each, messages, exit
- * statuses, reading of inputs. */
+ * statuses, reading of inputs, printing of results. */
 #ifndef RILL_TOOLS_CLI_H
 #define RILL_TOOLS_CLI_H
 
@@ -31,6 +31,7 @@ typedef struct cli_command {
     const char *summary;       /* one line */
     const char *text;          /* what --help teaches */
     const cli_option *options; /* ends with a NULL name */
+    const char *const *later;  /* options of the contract that are not built yet; may be NULL */
     int min_args, max_args;    /* positional */
     int (*run)(const cli *c);
 } cli_command;
@@ -41,12 +42,18 @@ extern const cli_command *const cli_commands[]; /* NULL-terminated, in the order
 
 struct cli {
     const cli_command *command;
+    rill_context *context; /* logs to stderr */
     const char *args[4];
     int n_args;
-    const char *const
-        *words; /* option, value, option, value ... as given; flags have the value "" */
+    /* option, value, option, value ... as given; flags have the value "" */
+    const char *const *words;
     int n_words;
 };
+
+/* What several commands say about --data. */
+#define CLI_DATA_HELP                                                                            \
+    "synthetic:digits, spirals, xor or regression[?rows=N&seed=S], a folder of IDX files, or a " \
+    ".csv file"
 
 /* ---- options ------------------------------------------------------------------------------- */
 
@@ -57,22 +64,46 @@ bool cli_flag(const cli *c, const char *name);
 const char *cli_next(const cli *c, const char *name, int *at);
 /* Reads a number into *out if the option is there; false after a message. */
 bool cli_int(const cli *c, const char *name, int64_t min, int64_t max, int64_t *out);
-bool cli_number(const cli *c, const char *name, double *out);
+/* As above for a finite number for which low <= number (or <, if `open`) and number < high hold;
+ * `expected` names that range. */
+typedef struct cli_range {
+    const char *expected;
+    double low;
+    bool open;
+    double high;
+} cli_range;
+extern const cli_range cli_positive, cli_not_negative, cli_share;
+bool cli_number(const cli *c, const char *name, const cli_range *range, double *out);
+
+/* ---- near names ------------------------------------------------------------------------------ */
+
+/* Finds the word that is the most like a mistyped one. */
+typedef struct cli_near {
+    const char *typed, *best;
+    size_t length, distance;
+} cli_near;
+cli_near cli_near_to(const char *typed, size_t length);
+void cli_offer(cli_near *n, const char *word);
 
 /* ---- messages ------------------------------------------------------------------------------ */
 
 /* "rill COMMAND: message" on stderr; returns EXIT_USAGE. */
 int cli_usage(const cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same; returns EXIT_UNSUPPORTED. */
+int cli_unsupported(const cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void cli_note(const cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int cli_nomem(const cli *c);
 /* Prints an error, with FILE:LINE:COLUMN where it has them, and returns the exit status for it. */
 int cli_fail(const cli *c, const char *file, const rill_error *err);
-void cli_note(const cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Draws `text` as the line at the bottom of the terminal, in place of the one before; NULL takes it
+ * away. Messages take it away, too. */
+void cli_status_line(const char *text);
 
-/* ---- what commands have in common --------------------------------------------------------------
- */
+/* ---- reading (cli_input.c) ------------------------------------------------------------------- */
 
 /* Loads args[0]; on failure prints and sets *status. */
 rill_graph *cli_load_graph(const cli *c, int *status);
-/* Options --threads and --seed into session options; false after a message. */
+/* --threads, --seed and --kernels into session options; false after a message. */
 bool cli_session_options(const cli *c, rill_session_options *o);
 
 typedef struct cli_feeds {
@@ -83,13 +114,40 @@ typedef struct cli_feeds {
 /* Reads every --input NAME=FILE or NAME=VALUE. */
 int cli_read_feeds(const cli *c, rill_graph *g, cli_feeds *out);
 void cli_free_feeds(cli_feeds *f);
-/* True if the text names a tensor file. */
-bool cli_is_tensor_file(const char *text);
+/* A tensor from a file or from JSON; `what` names it in messages. */
+int cli_read_tensor(const cli *c, const char *what, const char *text, rill_dtype dtype,
+                    rill_tensor **out);
 /* Splits "A,B,C" and looks each up; *out is malloc'ed. */
-int cli_lookup_list(const cli *c, rill_graph *g, const char *list, rill_value **out, size_t *n);
+int cli_lookup_list(const cli *c, const char *option, rill_graph *g, const char *list,
+                    rill_value **out, size_t *n);
+/* Finds an op, or proposes the nearest name. */
+int cli_find_op(const cli *c, const char *name, const rill_op **out);
+
+/* ---- results (cli_output.c) ------------------------------------------------------------------ */
+
+/* A result and where it goes: to FILE, or to the standard output if that is NULL. */
+typedef struct cli_result {
+    const char *name, *file;
+    const rill_tensor *tensor;
+} cli_result;
+/* Refuses files that can't be written to by their name, before any work is done. */
+int cli_check_files(const cli *c, const cli_result *results, size_t n);
+/* Refuses a file that can't be made, before any work is done; a failed write. */
+int cli_check_writable(const cli *c, const char *path);
+/* Saves the results that have a file; several may go to one .npz or .safetensors file. */
+int cli_save_results(const cli *c, const cli_result *results, size_t n);
+/* Prints the others: a line each, or the members of {"outputs": [...] (without the end). */
+int cli_print_results(const cli *c, const cli_result *results, size_t n);
+
 /* A JSON string literal on `out`. */
 void cli_json_string(FILE *out, const char *s);
-/* A number as the JSON format has it: "nan" and the infinities as strings. */
+/* A number as the JSON format has it: digits that round-trip, "nan" and the infinities as
+ * strings. */
 void cli_json_number(FILE *out, double v);
+/* The digits that round-trip, in buf of CLI_DIGITS bytes; returns buf. */
+#define CLI_DIGITS 32
+const char *cli_digits(char *buf, double v);
+/* Name of metric i of a training block; the second of a name is NAME_2. buf has 300 bytes. */
+const char *cli_metric_name(const rill_training *t, size_t i, char *buf);
 
 #endif

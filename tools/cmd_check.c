@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const cli_option options[] = {
-    {"memory", NULL, "also the bytes that running and training it need, known before the run"},
+    {"memory", NULL, "also the bytes that a run and a training step need"},
     {"batch-size", "N",
      "size of every symbolic dimension for --memory (default: the training block's, else 1)"},
     {NULL, NULL, NULL},
@@ -65,26 +65,52 @@ static void print_count(int64_t v, int width)
     printf("%*s", width, text);
 }
 
-static void print_row(const rill_graph *g, const rill_node_info *n, int64_t parameters)
+/* The name, the op and the type of a node, as the table has them. */
+static const char *op_name(const rill_node_info *n)
+{
+    return n->kind == RILL_NODE_INPUT ? "input" : n->op->name;
+}
+
+static bool is_row(const rill_node_info *n)
+{
+    return n->gradient_of < 0 && (n->kind == RILL_NODE_INPUT || n->kind == RILL_NODE_OP);
+}
+
+static int wider(int width, size_t length)
+{
+    return (size_t)width < length ? (int)length : width;
+}
+
+static void print_table(const rill_graph *g, const counts *k)
 {
     char type[300];
-    rill_type t = rill_value_type(g, n->output);
-    printf("%-28s %-28s %-24s ", n->name, n->kind == RILL_NODE_INPUT ? "input" : n->op->name,
-           rill_type_text(g, &t, type, sizeof type));
-    print_count(parameters, 14);
-    putchar('\n');
+    rill_node_info n;
+    int widths[3] = {4, 2, 6};
+    for (size_t i = 0; rill_graph_node(g, i, &n) == RILL_OK; i++) {
+        rill_type t = rill_value_type(g, n.output);
+        if (!is_row(&n)) continue;
+        widths[0] = wider(widths[0], strlen(n.name));
+        widths[1] = wider(widths[1], strlen(op_name(&n)));
+        widths[2] = wider(widths[2], strlen(rill_type_text(g, &t, type, sizeof type)));
+    }
+    printf("%-*s  %-*s  %-*s  parameters\n", widths[0], "node", widths[1], "op", widths[2],
+           "output");
+    for (size_t i = 0; rill_graph_node(g, i, &n) == RILL_OK; i++) {
+        rill_type t = rill_value_type(g, n.output);
+        if (!is_row(&n)) continue;
+        printf("%-*s  %-*s  %-*s  ", widths[0], n.name, widths[1], op_name(&n), widths[2],
+               rill_type_text(g, &t, type, sizeof type));
+        print_count(k->of_node[i], 10);
+        putchar('\n');
+    }
 }
 
 static int print_summary(const cli *c, const rill_graph *g)
 {
     counts k;
-    if (!count_parameters(g, &k)) return cli_usage(c, "out of memory"), EXIT_FAILED;
-    rill_node_info info;
-    printf("graph %s: valid\n\n%-28s %-28s %-24s %14s\n", rill_graph_name(g), "node", "op",
-           "output", "parameters");
-    for (size_t i = 0; rill_graph_node(g, i, &info) == RILL_OK; i++)
-        if (info.gradient_of < 0 && (info.kind == RILL_NODE_INPUT || info.kind == RILL_NODE_OP))
-            print_row(g, &info, k.of_node[i]);
+    if (!count_parameters(g, &k)) return cli_nomem(c);
+    printf("graph %s: valid\n\n", rill_graph_name(g));
+    print_table(g, &k);
     printf("\nparameters:     ");
     print_count(k.total, 14);
     printf("\n  trainable:    ");
@@ -162,10 +188,12 @@ const cli_command cmd_check = {
     .usage = "GRAPH [--memory]",
     .summary = "validates a graph and prints its layers and parameters",
     .text =
-        "Validates the graph and prints each node with its output and the parameters that it is "
-        "the\n"
-        "first to use. With --memory, also the bytes of the plans: all that a run or a training\n"
-        "step allocates.\n\n  rill check examples/mnist_mlp.json --memory",
+        "Loads and validates the graph and prints its nodes with their outputs, each with the\n"
+        "number of parameters that it is the first to use, and the number of all parameters.\n\n"
+        "  rill check examples/mnist_mlp.json --memory\n\n"
+        "With --memory, also the plans of a run and of a training step, which are known before\n"
+        "the first run: the arena for all results (and what it would be if no two shared\n"
+        "bytes), the variables, their next values, and the constants.",
     .options = options,
     .min_args = 1,
     .max_args = 1,

@@ -93,16 +93,15 @@ static int check_ops(const cli *c, rill_gradcheck_options *o)
     size_t counts[3] = {0};
     bool first = true;
     const rill_op *only = NULL;
-    if (c->n_args && !(only = rill_op_find(NULL, c->args[0])))
-        return cli_usage(c, "unknown op \"%s\"; rill ops lists them", c->args[0]);
+    if (c->n_args && cli_find_op(c, c->args[0], &only)) return EXIT_USAGE;
     if (!cli_get(c, "order")) o->order = 2;
     if (cli_flag(c, "json")) printf("{\"rows\": [");
-    for (size_t i = 0; i < rill_op_count(NULL); i++) {
-        const rill_op *op = rill_op_at(NULL, i);
+    for (size_t i = 0; i < rill_op_count(c->context); i++) {
+        const rill_op *op = rill_op_at(c->context, i);
         rill_gradcheck_report *report;
         rill_error err;
         if (only && op != only) continue;
-        if (rill_gradcheck_op(NULL, op, o, &report, &err) != RILL_OK)
+        if (rill_gradcheck_op(c->context, op, o, &report, &err) != RILL_OK)
             return cli_fail(c, op->name, &err);
         print_report(c, report, counts, &first);
         rill_gradcheck_report_destroy(report);
@@ -113,11 +112,11 @@ static int check_ops(const cli *c, rill_gradcheck_options *o)
 /* --of, or the training block's loss, or every float output. */
 static int find_ys(const cli *c, rill_graph *g, rill_value **ys, size_t *n)
 {
-    if (cli_get(c, "of")) return cli_lookup_list(c, g, cli_get(c, "of"), ys, n);
+    if (cli_get(c, "of")) return cli_lookup_list(c, "of", g, cli_get(c, "of"), ys, n);
     const rill_training *t = rill_graph_training(g);
     *ys = calloc(rill_graph_n_outputs(g) + 1, sizeof **ys);
     *n = 0;
-    if (!*ys) return EXIT_FAILED;
+    if (!*ys) return cli_nomem(c);
     if (t && rill_valid(t->loss)) (*ys)[(*n)++] = t->loss;
     for (size_t i = 0; *n == 0 && i < rill_graph_n_outputs(g); i++)
         if (rill_dtype_is_float(rill_value_type(g, rill_graph_output(g, i)).dtype))
@@ -132,7 +131,8 @@ static int check_graph(const cli *c, rill_graph *g, const rill_gradcheck_options
     size_t n_ys = 0, n_xs = 0, counts[3] = {0};
     cli_feeds feeds = {0};
     int status = find_ys(c, g, &ys, &n_ys);
-    if (!status && cli_get(c, "wrt")) status = cli_lookup_list(c, g, cli_get(c, "wrt"), &xs, &n_xs);
+    if (!status && cli_get(c, "wrt"))
+        status = cli_lookup_list(c, "wrt", g, cli_get(c, "wrt"), &xs, &n_xs);
     if (!status) status = cli_read_feeds(c, g, &feeds);
     rill_gradcheck_report *report = NULL;
     rill_error err;
@@ -159,15 +159,18 @@ static int run(const cli *c)
     o.rtol = 1e-5;
     o.atol = 1e-7;
     if (!cli_int(c, "order", 1, 2, &order) || !cli_int(c, "seed", 0, INT64_MAX, &seed) ||
-        !cli_int(c, "threads", 1, 1024, &threads) || !cli_number(c, "eps", &o.eps) ||
-        !cli_number(c, "rtol", &o.rtol) || !cli_number(c, "atol", &o.atol))
+        !cli_int(c, "threads", 1, 1024, &threads) || !cli_number(c, "eps", &cli_positive, &o.eps) ||
+        !cli_number(c, "rtol", &cli_not_negative, &o.rtol) ||
+        !cli_number(c, "atol", &cli_not_negative, &o.atol))
         return EXIT_USAGE;
     o.order = (int)order;
     o.seed = (uint64_t)seed;
     o.threads = (int)threads;
     o.training = cli_flag(c, "training");
     if (cli_flag(c, "ops")) return check_ops(c, &o);
-    if (c->n_args == 0) return cli_usage(c, "usage: rill gradcheck %s", c->command->usage);
+    if (c->n_args == 0)
+        return cli_usage(c, "GRAPH or --ops is missing; usage: rill gradcheck %s",
+                         c->command->usage);
     int status = EXIT_DONE;
     rill_graph *g = cli_load_graph(c, &status);
     if (!g) return status;

@@ -4,22 +4,21 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const cli_option options[] = {
-    {"input", "NAME=FILE|VALUE",
-     "feeds an input: a .npy, .npz:NAME or .safetensors:NAME file, or JSON"},
+    {"input", "NAME=FILE|VALUE", "what to feed an input with; once for each input"},
     {"output", "NAME[=FILE]",
-     "what to fetch (any value; default: the graph's outputs); saved to FILE if given"},
-    {"params", "FILE", "loads variables from a .safetensors or .npz file"},
-    {"expect", "NAME=FILE|VALUE", "compares a value with the expected one"},
-    {"rtol", "R", "relative tolerance of --expect (1e-5; f64 1e-9)"},
-    {"atol", "A", "absolute tolerance of --expect (1e-6; f64 1e-12)"},
-    {"threads", "N", "number of threads (default: one per core)"},
+     "a value to print, or to save to FILE; may be repeated (default: the graph's outputs)"},
+    {"params", "FILE", "the variables' values: a .safetensors or .npz file with one tensor each"},
+    {"expect", "NAME=FILE|VALUE", "a value to compare with what is expected; may be repeated"},
+    {"rtol", "R", "relative tolerance of --expect (1e-5; f64: 1e-9)"},
+    {"atol", "A", "absolute tolerance of --expect (1e-6; f64: 1e-12)"},
+    {"json", NULL,
+     "print one JSON object: {\"outputs\": [{\"name\", \"dtype\", \"shape\", \"data\"}]}"},
     {"seed", "S", "of initial values and random ops (0)"},
-    {"kernels", "auto|reference", "which kernels to use (auto)"},
+    {"threads", "N", "number of threads (one per core); results do not depend on it"},
+    {"kernels", "auto|reference", "the fastest kernels, or the plain ones (auto)"},
     {"check-nan", NULL, "stop at the first node that makes a NaN, and name it"},
-    {"json", NULL, "print the outputs as one JSON object"},
     {NULL, NULL, NULL},
 };
 
@@ -29,15 +28,16 @@ typedef struct wanted {
     const char *file;   /* --output NAME=FILE */
     const char *expect; /* --expect NAME=THIS */
     rill_value value;
+    bool inner; /* of the expanded graph */
 } wanted;
 
 typedef struct job {
     const cli *c;
-    rill_graph *graph,
-        *expanded; /* what runs is `expanded` if an inner value of a composite was named */
+    rill_graph *graph, *expanded; /* `expanded` is there if a value inside a composite is wanted */
     wanted *wanted;
     size_t n_wanted;
-    rill_tensor **results;
+    rill_tensor **results, **expected; /* one for each wanted; expected may be NULL in there */
+    cli_result *outputs;
 } job;
 
 /* Splits NAME[=REST] into w. */
@@ -66,7 +66,9 @@ static int list_wanted(job *j)
     most += (size_t)c->n_words;
     j->wanted = calloc(most, sizeof *j->wanted);
     j->results = calloc(most, sizeof *j->results);
-    if (!j->wanted || !j->results) return cli_usage(c, "out of memory"), EXIT_FAILED;
+    j->expected = calloc(most, sizeof *j->expected);
+    j->outputs = calloc(most, sizeof *j->outputs);
+    if (!j->wanted || !j->results || !j->expected || !j->outputs) return cli_nomem(c);
     for (int at = 0; (text = cli_next(c, "output", &at));) {
         int status = read_wanted(c, "output", text, false, &j->wanted[j->n_wanted++]);
         if (status) return status;
@@ -88,191 +90,290 @@ static int list_wanted(job *j)
                        : cli_usage(c, "the graph has no outputs; name values with --output");
 }
 
-static rill_graph *running(const job *j)
-{
-    return j->expanded ? j->expanded : j->graph;
-}
-
-/* Looks all names up; a name that only the expanded graph has makes that the one to run. */
+/* Looks all names up. What only the expanded graph has is a value inside a composite. */
 static int find_wanted(job *j)
 {
-    for (int attempt = 0; attempt < 2; attempt++) {
-        rill_error err;
-        size_t i = 0;
-        while (i < j->n_wanted && rill_graph_lookup(running(j), j->wanted[i].name,
-                                                    &j->wanted[i].value, &err) == RILL_OK)
-            i++;
-        if (i == j->n_wanted) return EXIT_DONE;
-        rill_error expand_err;
-        if (attempt == 1 || !strchr(j->wanted[i].name, '/') ||
-            rill_graph_expand(j->graph, &j->expanded, &expand_err) != RILL_OK ||
-            !rill_valid(rill_graph_find(j->expanded, j->wanted[i].name)))
+    for (size_t i = 0; i < j->n_wanted; i++) {
+        wanted *w = &j->wanted[i];
+        rill_error err, expand_err;
+        if (rill_graph_lookup(j->graph, w->name, &w->value, &err) == RILL_OK) continue;
+        if (!strchr(w->name, '/')) return cli_fail(j->c, j->c->args[0], &err);
+        if (!j->expanded && rill_graph_expand(j->graph, &j->expanded, &expand_err) != RILL_OK)
+            return cli_fail(j->c, j->c->args[0], &expand_err);
+        if (rill_graph_lookup(j->expanded, w->name, &w->value, &err) != RILL_OK)
             return cli_fail(j->c, j->c->args[0], &err);
+        w->inner = true;
     }
     return EXIT_DONE;
 }
 
-static int run_graph(job *j)
+/* Runs the graph, or the expanded one, for the values that are wanted of it. */
+static int run_session(job *j, rill_graph *g, const rill_run_options *feeds,
+                       const rill_session_options *so, bool inner)
 {
     const cli *c = j->c;
-    rill_session_options so = RILL_SESSION_OPTIONS_INIT;
-    rill_error err;
-    if (!cli_session_options(c, &so)) return EXIT_USAGE;
-    so.check_nan = cli_flag(c, "check-nan");
-    cli_feeds feeds;
-    int status = cli_read_feeds(c, running(j), &feeds);
+    int status = EXIT_DONE;
     rill_session *s = NULL;
+    rill_error err;
+    rill_run_options o = *feeds;
     rill_value *fetches = calloc(j->n_wanted, sizeof *fetches);
-    if (!fetches) status = EXIT_FAILED;
-    for (size_t i = 0; fetches && i < j->n_wanted; i++) fetches[i] = j->wanted[i].value;
-    if (!status && rill_session_create(running(j), &so, &s, &err) != RILL_OK)
+    rill_tensor **results = calloc(j->n_wanted, sizeof(rill_tensor *));
+    for (size_t i = 0; fetches && i < j->n_wanted; i++)
+        if (j->wanted[i].inner == inner) fetches[o.n_fetches++] = j->wanted[i].value;
+    o.fetches = fetches;
+    o.results = results;
+    if (!fetches || !results)
+        status = cli_nomem(c);
+    else if (rill_session_create(g, so, &s, &err) != RILL_OK)
         status = cli_fail(c, c->args[0], &err);
-    if (!status && cli_get(c, "params") &&
-        rill_params_load(s, cli_get(c, "params"), &err) != RILL_OK)
+    else if (cli_get(c, "params") && rill_params_load(s, cli_get(c, "params"), &err) != RILL_OK)
         status = cli_fail(c, cli_get(c, "params"), &err);
-    if (!status) {
-        rill_run_options o = RILL_RUN_OPTIONS_INIT;
-        o.feeds = feeds.feeds;
-        o.n_feeds = feeds.n;
-        o.fetches = fetches;
-        o.n_fetches = j->n_wanted;
-        o.results = j->results;
-        if (rill_session_run(s, &o, &err) != RILL_OK) status = cli_fail(c, c->args[0], &err);
-    }
+    else if (rill_session_run(s, &o, &err) != RILL_OK)
+        status = cli_fail(c, c->args[0], &err);
+    for (size_t i = 0, k = 0; !status && i < j->n_wanted; i++)
+        if (j->wanted[i].inner == inner) j->results[i] = results[k++];
     rill_session_destroy(s);
-    cli_free_feeds(&feeds);
+    free(results);
     free(fetches);
     return status;
 }
 
-/* ---- what to do with the results ------------------------------------------------------------- */
-
-#define SHORT_LIMIT 1000
-
-static int print_value(const cli *c, const wanted *w, const rill_tensor *t)
+static int run_graph(job *j, bool inner)
 {
-    rill_error err;
-    char *text, type[300];
-    rill_type ty = {rill_tensor_dtype(t), rill_tensor_shape(t)};
-    if (rill_tensor_json(NULL, t, &text, &err) != RILL_OK) return cli_fail(c, w->name, &err);
-    bool cut = rill_tensor_count(t) > SHORT_LIMIT && isatty(STDOUT_FILENO);
-    printf("%s: %s = %.*s%s\n", w->name, rill_type_text(NULL, &ty, type, sizeof type),
-           cut ? 400 : (int)strlen(text), text, cut ? " ..." : "");
-    rill_string_free(NULL, text);
-    return EXIT_DONE;
+    const cli *c = j->c;
+    rill_session_options so = RILL_SESSION_OPTIONS_INIT;
+    rill_run_options o = RILL_RUN_OPTIONS_INIT;
+    rill_graph *g = inner ? j->expanded : j->graph;
+    bool any = false;
+    for (size_t i = 0; i < j->n_wanted; i++) any |= j->wanted[i].inner == inner;
+    if (!any) return EXIT_DONE;
+    so.check_nan = cli_flag(c, "check-nan");
+    if (!cli_session_options(c, &so)) return EXIT_USAGE;
+    cli_feeds feeds;
+    int status = cli_read_feeds(c, g, &feeds);
+    o.feeds = feeds.feeds;
+    o.n_feeds = feeds.n;
+    if (!status) status = run_session(j, g, &o, &so, inner);
+    cli_free_feeds(&feeds);
+    return status;
 }
 
-static int print_json(const cli *c, const wanted *w, const rill_tensor *t, bool first)
+/* ---- comparing --------------------------------------------------------------------------------
+ */
+
+typedef struct comparison {
+    double rtol, atol;
+    int64_t n_differing, first; /* first: flat index, -1 if there is none */
+} comparison;
+
+static bool is_near(double got, double want, const comparison *m)
 {
-    rill_error err;
-    char *text;
-    rill_shape shape = rill_tensor_shape(t);
-    if (rill_tensor_json(NULL, t, &text, &err) != RILL_OK) return cli_fail(c, w->name, &err);
-    printf("%s{\"name\": ", first ? "{\"outputs\": [" : ", ");
-    cli_json_string(stdout, w->name);
-    printf(", \"dtype\": \"%s\", \"shape\": [", rill_dtype_name(rill_tensor_dtype(t)));
-    for (int32_t i = 0; i < shape.rank; i++)
-        printf("%s%lld", i ? ", " : "", (long long)shape.dims[i]);
-    printf("], \"data\": %s}", text);
-    rill_string_free(NULL, text);
-    return EXIT_DONE;
+    if (isnan(got) || isnan(want)) return isnan(got) && isnan(want);
+    if (isinf(got) || isinf(want)) return got == want;
+    return fabs(got - want) <= m->atol + m->rtol * fabs(want);
 }
 
-/* Index of the first element that differs by more than the tolerance, or -1. */
-static int64_t first_difference(const rill_tensor *got, const rill_tensor *want, double rtol,
-                                double atol, int64_t *count)
+static const char *element(const rill_tensor *t, int64_t i)
 {
-    int64_t first = -1;
+    return (const char *)rill_tensor_cdata(t) + (size_t)i * rill_dtype_size(rill_tensor_dtype(t));
+}
+
+static void find_differences(const rill_tensor *got, const rill_tensor *want, comparison *m)
+{
     bool is_float = rill_dtype_is_float(rill_tensor_dtype(got));
-    *count = 0;
+    size_t size = rill_dtype_size(rill_tensor_dtype(got));
+    m->n_differing = 0;
+    m->first = -1;
     for (int64_t i = 0; i < rill_tensor_count(got); i++) {
-        size_t size = rill_dtype_size(rill_tensor_dtype(got));
-        const char *a = rill_tensor_cdata(got), *b = rill_tensor_cdata(want);
-        bool same = memcmp(a + (size_t)i * size, b + (size_t)i * size, size) == 0;
-        if (is_float && !same) {
-            double g = rill_tensor_get(got, i), w = rill_tensor_get(want, i);
-            same = g == w || (isnan(g) && isnan(w)) || fabs(g - w) <= atol + rtol * fabs(w);
-        }
+        bool same = is_float ? is_near(rill_tensor_get(got, i), rill_tensor_get(want, i), m)
+                             : memcmp(element(got, i), element(want, i), size) == 0;
         if (same) continue;
-        if (first < 0) first = i;
-        ++*count;
+        if (m->first < 0) m->first = i;
+        m->n_differing++;
     }
-    return first;
 }
 
 static void print_index(const rill_shape *s, int64_t flat)
 {
     int64_t index[RILL_MAX_RANK];
-    for (int32_t i = s->rank; i-- > 0; flat /= s->dims[i] ? s->dims[i] : 1)
-        index[i] = s->dims[i] ? flat % s->dims[i] : 0;
+    for (int32_t i = s->rank; i-- > 0; flat /= s->dims[i]) index[i] = flat % s->dims[i];
     putchar('[');
     for (int32_t i = 0; i < s->rank; i++) printf("%s%lld", i ? "," : "", (long long)index[i]);
     putchar(']');
 }
 
-static int compare(const cli *c, const wanted *w, const rill_tensor *got)
+/* Element i with all its digits. */
+static void print_element(const cli *c, const rill_tensor *t, int64_t i)
 {
-    rill_tensor *want;
-    rill_error err;
-    rill_dtype dtype = rill_tensor_dtype(got);
-    double rtol = dtype == RILL_F64 ? 1e-9 : 1e-5, atol = dtype == RILL_F64 ? 1e-12 : 1e-6;
-    if (!cli_number(c, "rtol", &rtol) || !cli_number(c, "atol", &atol)) return EXIT_USAGE;
-    rill_status st = cli_is_tensor_file(w->expect)
-                         ? rill_tensor_load(NULL, w->expect, &want, &err)
-                         : rill_tensor_parse(NULL, w->expect, dtype, &want, &err);
-    if (st != RILL_OK) return cli_fail(c, "--expect", &err);
-    rill_shape a = rill_tensor_shape(got), b = rill_tensor_shape(want);
-    int status = EXIT_DONE;
-    if (dtype != rill_tensor_dtype(want) || !rill_shape_equal(&a, &b)) {
-        char ta[300], tb[300];
-        rill_type got_type = {dtype, a}, want_type = {rill_tensor_dtype(want), b};
-        printf("%s: expected %s, got %s\n", w->name,
-               rill_type_text(NULL, &want_type, tb, sizeof tb),
-               rill_type_text(NULL, &got_type, ta, sizeof ta));
-        status = EXIT_CHECK;
-    } else {
-        int64_t n, first = first_difference(got, want, rtol, atol, &n);
-        if (first < 0) {
-            printf("%s: as expected (%lld elements, rtol %g, atol %g)\n", w->name,
-                   (long long)rill_tensor_count(got), rtol, atol);
-        } else {
-            double g = rill_tensor_get(got, first), e = rill_tensor_get(want, first);
-            printf("%s: %lld of %lld elements differ; the first is ", w->name, (long long)n,
-                   (long long)rill_tensor_count(got));
-            print_index(&a, first);
-            printf(": expected %.17g, got %.17g, difference %g > %g + %g * |expected|\n", e, g,
-                   fabs(g - e), atol, rtol);
-            status = EXIT_CHECK;
-        }
+    rill_tensor *one;
+    char *text;
+    size_t size = rill_dtype_size(rill_tensor_dtype(t));
+    if (rill_tensor_from(c->context, rill_tensor_dtype(t), RILL_SCALAR, element(t, i), size, &one,
+                         NULL) != RILL_OK)
+        return;
+    if (rill_tensor_json(c->context, one, &text, NULL) == RILL_OK) {
+        fputs(text, stdout);
+        rill_string_free(c->context, text);
     }
-    rill_tensor_destroy(want);
-    return status;
+    rill_tensor_destroy(one);
 }
 
-static int deliver(const job *j)
+static void print_comparison(const cli *c, const char *name, const rill_tensor *got,
+                             const rill_tensor *want, const comparison *m)
+{
+    char rtol[CLI_DIGITS], atol[CLI_DIGITS], text[CLI_DIGITS];
+    rill_shape shape = rill_tensor_shape(got);
+    long long n = (long long)rill_tensor_count(got);
+    bool is_float = rill_dtype_is_float(rill_tensor_dtype(got));
+    cli_digits(rtol, m->rtol);
+    cli_digits(atol, m->atol);
+    if (m->first < 0) {
+        printf("%s: as expected (%lld element%s", name, n, n == 1 ? "" : "s");
+        if (is_float) printf(", rtol %s, atol %s", rtol, atol);
+        puts(")");
+        return;
+    }
+    printf("%s: %lld of %lld element%s differ%s; the first is ", name, (long long)m->n_differing, n,
+           n == 1 ? "" : "s", m->n_differing == 1 ? "s" : "");
+    print_index(&shape, m->first);
+    fputs(": expected ", stdout);
+    print_element(c, want, m->first);
+    fputs(", got ", stdout);
+    print_element(c, got, m->first);
+    if (is_float) {
+        double e = rill_tensor_get(want, m->first), g = rill_tensor_get(got, m->first);
+        snprintf(text, sizeof text, "%.3g", fabs(g - e));
+        printf(", difference %s > %s + %s * |expected|", text, atol, rtol);
+    }
+    putchar('\n');
+}
+
+static void print_json_comparison(const cli *c, const char *name, const rill_tensor *got,
+                                  const rill_tensor *want, const comparison *m)
+{
+    rill_shape shape = rill_tensor_shape(got);
+    fputs("{\"name\": ", stdout);
+    cli_json_string(stdout, name);
+    printf(", \"passed\": %s, \"elements\": %lld, \"differing\": %lld",
+           m->first < 0 ? "true" : "false", (long long)rill_tensor_count(got),
+           (long long)m->n_differing);
+    if (m->first >= 0) {
+        fputs(", \"first\": ", stdout);
+        print_index(&shape, m->first);
+        fputs(", \"expected\": ", stdout);
+        print_element(c, want, m->first);
+        fputs(", \"got\": ", stdout);
+        print_element(c, got, m->first);
+    }
+    putchar('}');
+}
+
+/* Two tensors of different types: no element is compared. */
+static void print_mismatch(const cli *c, const char *name, const rill_tensor *got,
+                           const rill_tensor *want)
+{
+    char a[300], b[300];
+    rill_type got_type = {rill_tensor_dtype(got), rill_tensor_shape(got)};
+    rill_type want_type = {rill_tensor_dtype(want), rill_tensor_shape(want)};
+    rill_type_text(NULL, &got_type, a, sizeof a);
+    rill_type_text(NULL, &want_type, b, sizeof b);
+    if (!cli_flag(c, "json")) {
+        printf("%s: expected %s, got %s\n", name, b, a);
+        return;
+    }
+    fputs("{\"name\": ", stdout);
+    cli_json_string(stdout, name);
+    printf(", \"passed\": false, \"expected_type\": \"%s\", \"got_type\": \"%s\"}", b, a);
+}
+
+static int compare(const cli *c, const wanted *w, const rill_tensor *got, const rill_tensor *want)
+{
+    rill_dtype dtype = rill_tensor_dtype(got);
+    comparison m = {.rtol = dtype == RILL_F64 ? 1e-9 : 1e-5,
+                    .atol = dtype == RILL_F64 ? 1e-12 : 1e-6};
+    if (!cli_number(c, "rtol", &cli_not_negative, &m.rtol) ||
+        !cli_number(c, "atol", &cli_not_negative, &m.atol))
+        return EXIT_USAGE;
+    rill_shape a = rill_tensor_shape(got), b = rill_tensor_shape(want);
+    if (dtype != rill_tensor_dtype(want) || !rill_shape_equal(&a, &b)) {
+        print_mismatch(c, w->name, got, want);
+        return EXIT_CHECK;
+    }
+    find_differences(got, want, &m);
+    (cli_flag(c, "json") ? print_json_comparison : print_comparison)(c, w->name, got, want, &m);
+    return m.first < 0 ? EXIT_DONE : EXIT_CHECK;
+}
+
+/* ---- what to do with the results ------------------------------------------------------------- */
+
+/* Reads what --expect gives for value i, with the dtype that the graph has there. */
+static int read_expected(const job *j, size_t i, rill_tensor **out)
+{
+    char what[320];
+    const wanted *w = &j->wanted[i];
+    snprintf(what, sizeof what, "--expect %s", w->name);
+    const rill_graph *g = w->inner ? j->expanded : j->graph;
+    return cli_read_tensor(j->c, what, w->expect, rill_value_type(g, w->value).dtype, out);
+}
+
+static int compare_all(const job *j)
 {
     const cli *c = j->c;
     bool json = cli_flag(c, "json"), first = true;
     int status = EXIT_DONE;
-    for (size_t i = 0; i < j->n_wanted && (status == EXIT_DONE || status == EXIT_CHECK); i++) {
-        const wanted *w = &j->wanted[i];
-        rill_error err;
-        int one = EXIT_DONE;
-        if (w->expect) {
-            one = compare(c, w, j->results[i]);
-        } else if (w->file) {
-            if (rill_tensor_save(j->results[i], w->file, &err) != RILL_OK)
-                one = cli_fail(c, w->file, &err);
-        } else if (json) {
-            one = print_json(c, w, j->results[i], first);
-            first = false;
-        } else {
-            one = print_value(c, w, j->results[i]);
-        }
+    for (size_t i = 0; i < j->n_wanted && status <= EXIT_CHECK; i++) {
+        if (!j->wanted[i].expect) continue;
+        if (json) fputs(first ? ", \"checks\": [" : ", ", stdout);
+        first = false;
+        int one = compare(c, &j->wanted[i], j->results[i], j->expected[i]);
         if (one > status) status = one;
     }
-    if (!first) puts("]}");
+    if (json && !first) putchar(']');
     return status;
+}
+
+/* The results that are no comparisons, in the order asked. */
+static size_t list_results(const job *j, cli_result *results)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < j->n_wanted; i++)
+        if (!j->wanted[i].expect)
+            results[n++] = (cli_result){j->wanted[i].name, j->wanted[i].file, j->results[i]};
+    return n;
+}
+
+/* All that can be wrong with files is found before the graph runs. */
+static int check_files(job *j)
+{
+    int status = cli_check_files(j->c, j->outputs, list_results(j, j->outputs));
+    for (size_t i = 0; i < j->n_wanted && !status; i++)
+        if (j->wanted[i].expect) status = read_expected(j, i, &j->expected[i]);
+    return status;
+}
+
+static int deliver(job *j)
+{
+    const cli *c = j->c;
+    size_t n = list_results(j, j->outputs);
+    int status = cli_save_results(c, j->outputs, n);
+    if (!status) status = cli_print_results(c, j->outputs, n);
+    if (!status) status = compare_all(j);
+    if (cli_flag(c, "json") && status <= EXIT_CHECK) puts("}");
+    return status;
+}
+
+static void close_job(job *j)
+{
+    for (size_t i = 0; i < j->n_wanted; i++) {
+        if (j->results) rill_tensor_destroy(j->results[i]);
+        if (j->expected) rill_tensor_destroy(j->expected[i]);
+    }
+    free(j->outputs);
+    free(j->expected);
+    free(j->results);
+    free(j->wanted);
+    rill_graph_destroy(j->expanded);
+    rill_graph_destroy(j->graph);
 }
 
 static int run(const cli *c)
@@ -283,25 +384,32 @@ static int run(const cli *c)
     if (!j.graph) return status;
     status = list_wanted(&j);
     if (!status) status = find_wanted(&j);
-    if (!status) status = run_graph(&j);
+    if (!status) status = check_files(&j);
+    if (!status) status = run_graph(&j, false);
+    if (!status) status = run_graph(&j, true);
     if (!status) status = deliver(&j);
-    for (size_t i = 0; j.results && i < j.n_wanted; i++) rill_tensor_destroy(j.results[i]);
-    free(j.results);
-    free(j.wanted);
-    rill_graph_destroy(j.expanded);
-    rill_graph_destroy(j.graph);
+    close_job(&j);
     return status;
 }
 
 const cli_command cmd_run = {
     .name = "run",
     .usage = "GRAPH [--input NAME=FILE|VALUE]... [--output NAME[=FILE]]... [OPTIONS]",
-    .summary = "runs a graph once and prints or saves its outputs",
-    .text = "Runs the graph once, with is_training false, and prints one line an output:\n\n"
-            "  rill run examples/xor.json --input 'x=[[0,1],[1,1]]' --output p\n\n"
-            "Any value can be named, also inside a composite op: fc1/NAME (see rill show).\n"
-            "With --expect, values are compared instead, and the exit status is 1 if one differs:\n"
-            "abs(got - want) <= atol + rtol * abs(want), NaN equals NaN, integers are exact.",
+    .summary = "runs a graph once; prints, saves or compares values",
+    .text = "Runs the graph once, with is_training false, and prints its outputs, one line each,\n"
+            "complete and with digits that round-trip:\n\n"
+            "  rill run examples/xor.json --params xor.safetensors \\\n"
+            "      --input 'x=[[0,1],[1,1]]' --output p\n\n"
+            "An input is JSON on the command line, or a tensor in a file: x.npy, batch.npz:x,\n"
+            "batch.safetensors:x. Only inputs that the asked values need must be given.\n\n"
+            "--output names any value of the graph: an output, a node, a variable, an output of a\n"
+            "node with several (bn:1), a value inside a composite op (hidden/NAME; the names are\n"
+            "those of `rill show --expand`). With =FILE it is saved, to x.npy, or together with\n"
+            "others to out.npz or out.safetensors (out.npz:KEY to call it KEY there).\n\n"
+            "--expect NAME=FILE or NAME=VALUE compares: the same dtype and shape, and\n"
+            "abs(got - want) <= atol + rtol * abs(want) for each element; NaN equals NaN,\n"
+            "infinities and integers are exact. The exit status is 1 if a value differs.\n\n"
+            "Without --params, variables have their initial values, drawn with --seed.",
     .options = options,
     .min_args = 1,
     .max_args = 1,

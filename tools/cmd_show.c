@@ -5,8 +5,8 @@
 #include <string.h>
 
 static const cli_option options[] = {
-    {"format", "text|dot", "the text form (default), or Graphviz's language"},
-    {"expand", NULL, "composite ops replaced by what defines them, with names to fetch inside"},
+    {"format", "text|dot", "the text form, or Graphviz's language (text)"},
+    {"expand", NULL, "composite ops replaced by what defines them"},
     {NULL, NULL, NULL},
 };
 
@@ -16,7 +16,7 @@ static int show_text(const cli *c, const rill_graph *g)
     rill_error err;
     if (rill_graph_text(g, &text, &err) != RILL_OK) return cli_fail(c, c->args[0], &err);
     fputs(text, stdout);
-    rill_string_free(NULL, text);
+    rill_string_free(c->context, text);
     return EXIT_DONE;
 }
 
@@ -87,6 +87,10 @@ static int run(const cli *c)
 {
     const char *format = cli_get(c, "format") ? cli_get(c, "format") : "text";
     bool dot = strcmp(format, "dot") == 0;
+    if (strcmp(format, "svg") == 0 || strcmp(format, "html") == 0)
+        return cli_unsupported(
+            c, "--format %s is not part of this version (%s); there are text and dot", format,
+            rill_version());
     if (!dot && strcmp(format, "text") != 0)
         return cli_usage(c, "--format: expected text or dot, got \"%s\"", format);
     int status = EXIT_DONE;
@@ -106,9 +110,13 @@ const cli_command cmd_show = {
     .name = "show",
     .usage = "GRAPH [--format text|dot] [--expand]",
     .summary = "prints or draws a graph",
-    .text = "Prints the graph, one line a value, or draws it with Graphviz:\n\n"
-            "  rill show examples/lenet5.json\n"
-            "  rill show examples/lenet5.json --format dot | dot -Tsvg > lenet5.svg",
+    .text =
+        "Prints the graph, one line a node: its number, op, inputs, attributes, dtype and shape,\n"
+        "and its name. Or draws it with Graphviz:\n\n"
+        "  rill show examples/lenet5.json\n"
+        "  rill show examples/lenet5.json --format dot | dot -Tsvg > lenet5.svg\n\n"
+        "With --expand, composite ops such as dense are replaced by what defines them; the names\n"
+        "inside are those that `rill run --output NODE/INNER` takes.",
     .options = options,
     .min_args = 1,
     .max_args = 1,

@@ -1,48 +1,38 @@
-/* rill train: trains a graph by its training block, with progress, history, checkpoints. */
-#include "cli.h"
+/* rill train: trains a graph by its training block, with progress, history and checkpoints. */
+#include "cli_train.h"
 
-#include <errno.h>
-#include <math.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static const cli_option options[] = {
-    {"data", "SPEC",
-     "synthetic:digits|spirals|xor|regression[?rows=N], an IDX folder, or a CSV file"},
-    {"epochs", "N", "epochs to train now (default: up to the training block's number)"},
-    {"batch-size", "N", "rows a step (default: the training block's)"},
-    {"validation-split", "F", "hold out the last share F of the rows (0)"},
-    {"optimizer", "NAME", "sgd, rmsprop, adam or adamw instead of the training block's"},
+    {"data", "SPEC", CLI_DATA_HELP},
+    {"epochs", "N",
+     "how many epochs to train now, also after --resume (default: up to the training block's "
+     "number)"},
+    {"batch-size", "N", "rows in a batch (default: the training block's)"},
+    {"validation-split", "F", "hold out the last share F of the rows, and report on them (0)"},
+    {"optimizer", "NAME",
+     "sgd, rmsprop, adam or adamw with their defaults, instead of the training block's"},
     {"learning-rate", "R", "instead of the optimiser's"},
-    {"seed", "S", "of initial values, shuffling and random ops (0)"},
-    {"threads", "N", "number of threads (default: one per core); results do not depend on it"},
-    {"kernels", "auto|reference", "which kernels to use (auto)"},
-    {"save", "FILE", "where the parameters go (default: GRAPH_NAME.safetensors)"},
-    {"save-best", "METRIC",
-     "save the epoch that is best by METRIC (loss, val_loss, a metric, val_METRIC)"},
-    {"checkpoint", "FILE", "write all state after each epoch, to resume from"},
-    {"resume", "FILE", "go on from a checkpoint: the same bits as without the break"},
-    {"history", "FILE.csv", "write loss and metrics of each epoch"},
-    {"force", NULL, "replace existing files"},
+    {"seed", "S",
+     "of initial values, the order of rows, and random ops (0; with --resume: the checkpoint's)"},
+    {"threads", "N", "number of threads (one per core); results do not depend on it"},
+    {"kernels", "auto|reference", "the fastest kernels, or the plain ones (auto)"},
+    {"save", "FILE",
+     "where the parameters go, .safetensors or .npz (default: the graph's name with "
+     ".safetensors, unless --checkpoint is given)"},
+    {"save-best", "FIGURE",
+     "save the epoch that is best by loss, val_loss, METRIC or val_METRIC, not the last one"},
+    {"checkpoint", "FILE", "write all state after each epoch, to resume from (.safetensors)"},
+    {"resume", "FILE", "go on from a checkpoint, with the bits of a training without the break"},
+    {"history", "FILE.csv", "write the figures of each epoch; continued by --resume"},
+    {"force", NULL, "replace files that exist"},
     {NULL, NULL, NULL},
 };
 
-typedef struct trainer {
-    const cli *c;
-    const char *save, *checkpoint, *history;
-    const char *best_name;
-    double best;
-    bool best_saved, bar;
-    int64_t last_epoch; /* finished and, with --checkpoint, saved */
-    char *csv;          /* the history so far */
-    size_t csv_length;
-    double epoch_start, bar_drawn;
-    int status; /* a failed write inside the callback */
-} trainer;
+static const char *const later_options[] = {"plot", NULL};
 
 static volatile sig_atomic_t interrupted;
 
@@ -52,181 +42,27 @@ static void on_interrupt(int signal_number)
     interrupted = 1;
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* ---- progress ------------------------------------------------------------------------------ */
-
-/* The part of a metric's name after the last '/'. */
-static const char *short_name(const char *name)
-{
-    const char *slash = strrchr(name, '/');
-    return slash ? slash + 1 : name;
-}
-
-static void draw_bar(trainer *t, const rill_progress *p)
-{
-    enum { WIDTH = 24 };
-    double at = now();
-    if (at - t->bar_drawn < 0.1 && p->step < p->steps) return;
-    t->bar_drawn = at;
-    int done = p->steps ? (int)(WIDTH * p->step / p->steps) : WIDTH;
-    fprintf(stderr, "\repoch %lld/%lld [", (long long)p->epoch, (long long)p->epochs);
-    for (int i = 0; i < WIDTH; i++) fputc(i < done ? '=' : i == done ? '>' : ' ', stderr);
-    fprintf(stderr, "] %lld/%lld  loss %.4f", (long long)p->step, (long long)p->steps, p->loss);
-    for (size_t i = 0; i < p->n_metrics; i++)
-        fprintf(stderr, "  %s %.4f", short_name(p->metric_names[i]), p->metrics[i]);
-    double left = p->samples_per_second > 0 && p->step
-                      ? (at - t->epoch_start) / (double)p->step * (double)(p->steps - p->step)
-                      : 0;
-    fprintf(stderr, "  %.0f/s  %.0f s left \033[K", p->samples_per_second, left);
-    fflush(stderr);
-}
-
-static void print_epoch(const trainer *t, const rill_progress *p)
-{
-    if (t->bar) fputs("\r\033[K", stderr);
-    printf("epoch %lld/%lld  step %lld  loss %.6f", (long long)p->epoch, (long long)p->epochs,
-           (long long)p->steps, p->loss);
-    for (size_t i = 0; i < p->n_metrics; i++)
-        printf("  %s %.6f", short_name(p->metric_names[i]), p->metrics[i]);
-    if (p->has_validation) {
-        printf("  val_loss %.6f", p->validation_loss);
-        for (size_t i = 0; i < p->n_metrics; i++)
-            printf("  val_%s %.6f", short_name(p->metric_names[i]), p->validation_metrics[i]);
-    }
-    printf("  %.0f samples/s\n", p->samples_per_second);
-    fflush(stdout);
-}
-
-/* ---- history ------------------------------------------------------------------------------- */
-
-static void add_csv(trainer *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static void add_csv(trainer *t, const char *fmt, ...)
-{
-    char buf[256];
-    va_list ap;
-    va_start(ap, fmt);
-    int n = vsnprintf(buf, sizeof buf, fmt, ap);
-    va_end(ap);
-    char *grown = n < 0 ? NULL : realloc(t->csv, t->csv_length + (size_t)n + 1);
-    if (!grown) {
-        t->status = EXIT_FAILED;
-        return;
-    }
-    memcpy(grown + t->csv_length, buf, (size_t)n + 1);
-    t->csv = grown;
-    t->csv_length += (size_t)n;
-}
-
-static void add_history(trainer *t, const rill_progress *p)
-{
-    rill_error err;
-    if (!t->history) return;
-    if (!t->csv_length) {
-        add_csv(t, "epoch,loss");
-        for (size_t i = 0; i < p->n_metrics; i++) add_csv(t, ",%s", short_name(p->metric_names[i]));
-        if (p->has_validation) add_csv(t, ",val_loss");
-        for (size_t i = 0; p->has_validation && i < p->n_metrics; i++)
-            add_csv(t, ",val_%s", short_name(p->metric_names[i]));
-        add_csv(t, ",samples_per_second\n");
-    }
-    add_csv(t, "%lld,%.9g", (long long)p->epoch, p->loss);
-    for (size_t i = 0; i < p->n_metrics; i++) add_csv(t, ",%.9g", p->metrics[i]);
-    if (p->has_validation) add_csv(t, ",%.9g", p->validation_loss);
-    for (size_t i = 0; p->has_validation && i < p->n_metrics; i++)
-        add_csv(t, ",%.9g", p->validation_metrics[i]);
-    add_csv(t, ",%.1f\n", p->samples_per_second);
-    if (rill_file_write(NULL, t->history, t->csv, t->csv_length, &err) != RILL_OK)
-        t->status = cli_fail(t->c, t->history, &err);
-}
-
-/* After --resume an existing history is continued. */
-static void read_history(trainer *t)
-{
-    FILE *f = t->history && cli_get(t->c, "resume") ? fopen(t->history, "r") : NULL;
-    char line[1000];
-    if (!f) return;
-    while (fgets(line, (int)sizeof line, f)) {
-        long long epoch = strtoll(line, NULL, 10);
-        if (epoch > t->last_epoch) break; /* the checkpoint is older than the last rows */
-        char *grown = realloc(t->csv, t->csv_length + strlen(line) + 1);
-        if (!grown) break;
-        t->csv = grown;
-        strcpy(t->csv + t->csv_length, line);
-        t->csv_length += strlen(line);
-    }
-    fclose(f);
-}
-
-/* ---- the epoch's end ------------------------------------------------------------------------- */
-
-/* The figure that --save-best names; false if there is none of that name. */
-static bool find_figure(const trainer *t, const rill_progress *p, double *out)
-{
-    const char *name = t->best_name;
-    bool validation = strncmp(name, "val_", 4) == 0;
-    if (validation) name += 4;
-    if (validation && !p->has_validation) return false;
-    if (strcmp(name, "loss") == 0) {
-        *out = validation ? p->validation_loss : p->loss;
-        return true;
-    }
-    for (size_t i = 0; i < p->n_metrics; i++)
-        if (strcmp(short_name(p->metric_names[i]), name) == 0) {
-            *out = validation ? p->validation_metrics[i] : p->metrics[i];
-            return true;
-        }
-    return false;
-}
-
-/* Losses and errors should fall, accuracies rise. */
-static bool falls(const char *name)
-{
-    return strstr(name, "accuracy") == NULL;
-}
-
-static void save_if_best(trainer *t, const rill_progress *p)
-{
-    double v;
-    rill_error err;
-    if (!find_figure(t, p, &v)) {
-        t->status = cli_usage(t->c, "--save-best: there is no figure called \"%s\"", t->best_name);
-        return;
-    }
-    if (t->best_saved && !(falls(t->best_name) ? v < t->best : v > t->best)) return;
-    t->best = v;
-    if (rill_params_save(p->session, t->save, &err) != RILL_OK)
-        t->status = cli_fail(t->c, t->save, &err);
-    t->best_saved = true;
-}
-
 static bool on_progress(void *user, const rill_progress *p)
 {
     trainer *t = user;
     rill_error err;
     if (!p->epoch_done) {
-        if (p->step == 1) t->epoch_start = now();
-        if (t->bar) draw_bar(t, p);
+        if (t->bar) train_draw_bar(t, p);
         return !interrupted;
     }
-    print_epoch(t, p);
-    add_history(t, p);
-    if (t->checkpoint && rill_checkpoint_save(p->session, t->checkpoint, p->epoch, &err) != RILL_OK)
+    train_print_epoch(p, rill_graph_training(rill_session_graph(p->session)));
+    train_add_history(t, p);
+    train_keep_best(t, p);
+    if (!t->status && t->checkpoint &&
+        rill_checkpoint_save(p->session, t->checkpoint, p->epoch, &err) != RILL_OK)
         t->status = cli_fail(t->c, t->checkpoint, &err);
-    if (t->best_name) save_if_best(t, p);
-    t->last_epoch = p->epoch;
-    return !interrupted && !t->status;
+    if (!t->status) t->last_epoch = p->epoch;
+    return !t->status && (!interrupted || p->epoch == t->epochs);
 }
 
-/* ---- set-up -------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 
-static int read_optimizer(const cli *c, rill_graph *g, rill_optimizer *o, bool *given)
+static int read_optimizer(const cli *c, const rill_graph *g, rill_optimizer *o, bool *given)
 {
     static const struct {
         const char *name;
@@ -251,15 +87,28 @@ static int read_optimizer(const cli *c, rill_graph *g, rill_optimizer *o, bool *
         o->kind = kinds[i].kind;
         o->weight_decay = kinds[i].weight_decay;
     }
-    return cli_number(c, "learning-rate", &o->learning_rate) ? EXIT_DONE : EXIT_USAGE;
+    return cli_number(c, "learning-rate", &cli_positive, &o->learning_rate) ? EXIT_DONE
+                                                                            : EXIT_USAGE;
 }
 
-/* Refuses to replace a file without --force or --resume, before any work is done. */
-static int check_target(const cli *c, const char *file)
+static bool ends_with(const char *text, const char *ending)
 {
-    if (!file || cli_flag(c, "force") || cli_flag(c, "resume") || access(file, F_OK) != 0)
-        return EXIT_DONE;
-    return cli_usage(c, "%s exists; --force replaces it, --resume goes on from a checkpoint", file);
+    size_t n = strlen(text), m = strlen(ending);
+    return n > m && strcmp(text + n - m, ending) == 0;
+}
+
+/* All that is wrong with a file to write is found before any work is done. */
+static int check_target(const cli *c, const char *option, const char *file, bool npz, bool any)
+{
+    if (!file) return EXIT_DONE;
+    if (!any && !ends_with(file, ".safetensors") && !(npz && ends_with(file, ".npz")))
+        return cli_usage(c, "--%s: expected a file name that ends in .safetensors%s, got \"%s\"",
+                         option, npz ? " or .npz" : "", file);
+    int status = cli_check_writable(c, file);
+    if (status || cli_flag(c, "force") || cli_flag(c, "resume") || access(file, F_OK) != 0)
+        return status;
+    return cli_usage(c, "%s exists; --force replaces it%s", file,
+                     strcmp(option, "checkpoint") == 0 ? ", --resume goes on from it" : "");
 }
 
 static int choose_targets(trainer *t, const rill_graph *g, char *buf, size_t size)
@@ -270,78 +119,120 @@ static int choose_targets(trainer *t, const rill_graph *g, char *buf, size_t siz
     t->history = cli_get(c, "history");
     t->best_name = cli_get(c, "save-best");
     if (!t->save && (!t->checkpoint || t->best_name)) {
-        snprintf(buf, size, "%s.safetensors", rill_graph_name(g));
+        const char *name = rill_graph_name(g);
+        snprintf(buf, size, "%s.safetensors", name && *name ? name : "graph");
         for (char *p = buf; *p; p++)
             if (*p == '/') *p = '_';
         t->save = buf;
     }
-    int status = check_target(c, t->save);
-    if (!status) status = check_target(c, t->checkpoint);
-    return status ? status : check_target(c, t->history);
+    if (t->save && t->checkpoint && strcmp(t->save, t->checkpoint) == 0)
+        return cli_usage(c, "--save and --checkpoint: expected two files, got \"%s\" for both",
+                         t->save);
+    int status = check_target(c, "save", t->save, true, false);
+    if (!status) status = check_target(c, "checkpoint", t->checkpoint, false, false);
+    return status ? status : check_target(c, "history", t->history, false, true);
 }
 
-static int fit(trainer *t, rill_session *s, const rill_dataset *data, const rill_training *block)
+static int read_fit_options(const cli *c, rill_fit_options *o)
+{
+    bool read = cli_int(c, "epochs", 1, 1000000, &o->epochs) &&
+                cli_int(c, "batch-size", 1, INT32_MAX, &o->batch_size) &&
+                cli_number(c, "validation-split", &cli_share, &o->validation_split);
+    return read ? EXIT_DONE : EXIT_USAGE;
+}
+
+/* Without --seed, the seed of the checkpoint that is resumed. What is wrong with the file is said
+ * when it is loaded. */
+static void take_seed(const cli *c, rill_session_options *so)
+{
+    const char *file = cli_get(c, "resume");
+    rill_bundle *b = NULL;
+    if (!file || cli_get(c, "seed") || rill_bundle_load(c->context, file, &b, NULL) != RILL_OK)
+        return;
+    const char *seed = rill_bundle_meta(b, "rill.seed");
+    if (seed) so->seed = strtoull(seed, NULL, 10);
+    rill_bundle_destroy(b);
+}
+
+/* ---- training -------------------------------------------------------------------------------- */
+
+/* Loads the checkpoint of --resume, and what goes on from it: history and best epoch. */
+static int resume(trainer *t, rill_session *s, bool validation)
 {
     const cli *c = t->c;
-    rill_fit_options o = RILL_FIT_OPTIONS_INIT;
+    const rill_training *block = rill_graph_training(rill_session_graph(s));
+    const char *file = cli_get(c, "resume");
     rill_error err;
-    int64_t epochs = 0, batch = 0;
-    if (!cli_int(c, "epochs", 1, 1000000, &epochs) ||
-        !cli_int(c, "batch-size", 1, INT32_MAX, &batch) ||
-        !cli_number(c, "validation-split", &o.validation_split))
-        return EXIT_USAGE;
-    if (!(o.validation_split >= 0 && o.validation_split < 1))
-        return cli_usage(c, "--validation-split: expected a share from 0 to below 1");
-    if (cli_get(c, "resume") &&
-        rill_checkpoint_load(s, cli_get(c, "resume"), &t->last_epoch, &err) != RILL_OK)
-        return cli_fail(c, cli_get(c, "resume"), &err);
-    o.first_epoch = t->last_epoch;
-    o.epochs = epochs ? t->last_epoch + epochs : block->epochs;
-    o.batch_size = batch;
-    o.progress = on_progress;
-    o.progress_user = t;
-    read_history(t);
-    if (o.epochs <= o.first_epoch) {
-        cli_note(c, "all %lld epochs are done; --epochs N trains more", (long long)o.epochs);
+    if (file && rill_checkpoint_load(s, file, &t->first_epoch, &err) != RILL_OK)
+        return cli_fail(c, file, &err);
+    int status = train_open_best(t, block, validation);
+    return status ? status : train_open_history(t, block, validation);
+}
+
+static int fit(trainer *t, rill_session *s, const rill_dataset *data, rill_fit_options *o)
+{
+    const cli *c = t->c;
+    rill_error err;
+    int status = resume(t, s, 1 - o->validation_split < 1);
+    if (status) return status;
+    t->last_epoch = t->first_epoch;
+    t->epochs =
+        o->epochs ? t->first_epoch + o->epochs : rill_graph_training(rill_session_graph(s))->epochs;
+    if (t->epochs <= t->first_epoch) {
+        cli_note(c, "all %lld epochs are done; --epochs N trains N more", (long long)t->epochs);
         return EXIT_DONE;
     }
+    cli_note(c, "%lld rows of %s, %d thread%s, seed %llu", (long long)rill_dataset_rows(data),
+             cli_get(c, "data"), rill_session_threads(s), rill_session_threads(s) == 1 ? "" : "s",
+             (unsigned long long)rill_session_seed(s));
+    o->first_epoch = t->first_epoch;
+    o->epochs = t->epochs;
+    o->progress = on_progress;
+    o->progress_user = t;
     struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND}, old;
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, &old);
-    rill_status st = rill_fit(s, data, &o, &err);
+    t->start = train_now();
+    rill_status st = rill_fit(s, data, o, &err);
     sigaction(SIGINT, &old, NULL);
-    if (t->bar && st != RILL_OK) fputc('\n', stderr);
+    cli_status_line(NULL);
     if (t->status) return t->status;
-    return st == RILL_OK || (st == RILL_ERR_CANCELLED && interrupted) ? EXIT_DONE
-                                                                      : cli_fail(c, NULL, &err);
+    if (st == RILL_ERR_CANCELLED && interrupted) return EXIT_INTERRUPTED;
+    return st == RILL_OK ? EXIT_DONE : cli_fail(c, NULL, &err);
 }
 
-static int finish(trainer *t, rill_session *s)
+static void print_interrupted(const trainer *t)
 {
     const cli *c = t->c;
+    bool trained = t->last_epoch > t->first_epoch;
+    if (t->checkpoint && trained)
+        cli_note(c, "interrupted; %s holds epoch %lld: go on with --resume %s", t->checkpoint,
+                 (long long)t->last_epoch, t->checkpoint);
+    else if (t->checkpoint)
+        cli_note(c, "interrupted before an epoch was finished; no checkpoint was written");
+    else
+        cli_note(c, "interrupted; the training is lost (--checkpoint FILE keeps each epoch)");
+    if (t->best_name && t->has_best && trained)
+        cli_note(c, "%s holds the best epoch so far", t->save);
+}
+
+static int finish(const trainer *t, const rill_session *s)
+{
     rill_error err;
-    if (interrupted) {
-        if (t->checkpoint && t->last_epoch)
-            cli_note(c, "interrupted; %s holds epoch %lld: go on with --resume %s", t->checkpoint,
-                     (long long)t->last_epoch, t->checkpoint);
-        else
-            cli_note(c, "interrupted; nothing was saved%s",
-                     t->checkpoint ? ": no epoch was finished"
-                                   : " (--checkpoint FILE keeps epochs)");
-        return EXIT_INTERRUPTED;
-    }
+    char digits[CLI_DIGITS];
     if (t->save && !t->best_name && rill_params_save(s, t->save, &err) != RILL_OK)
-        return cli_fail(c, t->save, &err);
-    if (t->history) printf("history in %s\n", t->history);
+        return cli_fail(t->c, t->save, &err);
+    if (t->history && t->csv) printf("history in %s\n", t->history);
     if (t->checkpoint) printf("checkpoint in %s\n", t->checkpoint);
-    if (t->best_name && t->best_saved)
-        printf("parameters of the best epoch (%s %.6f) in %s\n", t->best_name, t->best, t->save);
-    else if (t->save)
+    if (t->best_name && t->has_best)
+        printf("parameters of the best epoch (%s %s) in %s\n", t->best_name,
+               cli_digits(digits, t->best), t->save);
+    else if (t->save && !t->best_name)
         printf("parameters in %s\n", t->save);
     return EXIT_DONE;
 }
 
-static int train(trainer *t, rill_graph *g, rill_session_options *so)
+static int train(trainer *t, rill_graph *g, rill_session_options *so, rill_fit_options *o)
 {
     const cli *c = t->c;
     char target[300];
@@ -351,19 +242,17 @@ static int train(trainer *t, rill_graph *g, rill_session_options *so)
     rill_session *s = NULL;
     rill_error err;
     int status = choose_targets(t, g, target, sizeof target);
+    take_seed(c, so);
     if (!status) status = read_optimizer(c, g, &optimizer, &given);
     if (!status && rill_graph_prepare_training(g, given ? &optimizer : NULL, &err) != RILL_OK)
         status = cli_fail(c, c->args[0], &err);
-    if (!status && rill_dataset_open(NULL, cli_get(c, "data"), "train", 0, &data, &err) != RILL_OK)
+    if (!status &&
+        rill_dataset_open(c->context, cli_get(c, "data"), "train", 0, &data, &err) != RILL_OK)
         status = cli_fail(c, NULL, &err);
     if (!status && rill_session_create(g, so, &s, &err) != RILL_OK)
         status = cli_fail(c, c->args[0], &err);
-    if (!status) {
-        cli_note(c, "%lld rows of %s, %d thread%s, seed %llu", (long long)rill_dataset_rows(data),
-                 cli_get(c, "data"), rill_session_threads(s),
-                 rill_session_threads(s) == 1 ? "" : "s", (unsigned long long)so->seed);
-        status = fit(t, s, data, rill_graph_training(g));
-    }
+    if (!status) status = fit(t, s, data, o);
+    if (status == EXIT_INTERRUPTED) print_interrupted(t);
     if (!status) status = finish(t, s);
     free(t->csv);
     rill_session_destroy(s);
@@ -373,15 +262,19 @@ static int train(trainer *t, rill_graph *g, rill_session_options *so)
 
 static int run(const cli *c)
 {
-    trainer t = {.c = c, .bar = isatty(STDERR_FILENO) && isatty(STDOUT_FILENO)};
+    const char *term = getenv("TERM");
+    trainer t = {.c = c, .bar = isatty(STDERR_FILENO) && !(term && strcmp(term, "dumb") == 0)};
     int status = EXIT_DONE;
     rill_session_options so = RILL_SESSION_OPTIONS_INIT;
+    rill_fit_options o = RILL_FIT_OPTIONS_INIT;
     so.flush_denormals = true;
-    if (!cli_get(c, "data")) return cli_usage(c, "--data is needed, as in --data synthetic:digits");
+    if (!cli_get(c, "data"))
+        return cli_usage(c, "--data SPEC is missing, as in --data synthetic:digits");
     if (!cli_session_options(c, &so)) return EXIT_USAGE;
+    if ((status = read_fit_options(c, &o))) return status;
     rill_graph *g = cli_load_graph(c, &status);
     if (!g) return status;
-    status = train(&t, g, &so);
+    status = train(&t, g, &so, &o);
     rill_graph_destroy(g);
     return status;
 }
@@ -390,15 +283,23 @@ const cli_command cmd_train = {
     .name = "train",
     .usage = "GRAPH --data SPEC [OPTIONS]",
     .summary = "trains a graph on data",
-    .text = "Trains by the graph's training block: differentiates the loss, adds the optimiser and "
-            "runs\n"
-            "epochs of shuffled batches. The same seed gives the same bits, with any number of "
-            "threads.\n\n"
-            "  rill train examples/mnist_mlp.json --data synthetic:digits\n"
-            "  rill train examples/mnist_mlp.json --data mnist/ --validation-split 0.2 --history "
-            "h.csv\n\n"
-            "An interrupt (Ctrl-C) ends the training after the running step.",
+    .text =
+        "Trains by the graph's training block: differentiates the loss, adds the optimiser, and\n"
+        "runs epochs of shuffled batches. One line an epoch goes to the standard output; on a\n"
+        "terminal, a bar shows the running one. The last line says where the parameters are.\n\n"
+        "  rill train examples/mnist_mlp.json --data synthetic:digits\n"
+        "  rill train examples/mnist_mlp.json --data mnist/ --validation-split 0.2 \\\n"
+        "      --save-best val_loss --history mlp.csv\n\n"
+        "A training can be cut into parts. Five epochs, and five more, give the bits of ten:\n\n"
+        "  rill train GRAPH --data SPEC --epochs 5 --checkpoint c.safetensors\n"
+        "  rill train GRAPH --data SPEC --epochs 5 --resume c.safetensors --save p.safetensors\n\n"
+        "The same seed gives the same bits for any number of threads. --seed does not touch the\n"
+        "data: that of `synthetic:digits?rows=20000&seed=7` has a seed of its own (0).\n\n"
+        "Ctrl-C ends the training after the running step, with exit status 130; the checkpoint of\n"
+        "the last finished epoch is there. Files that exist are replaced only with --force or\n"
+        "--resume.",
     .options = options,
+    .later = later_options,
     .min_args = 1,
     .max_args = 1,
     .run = run,

@@ -224,6 +224,46 @@ static rill_status missing_feed(const rill_program *p, uint32_t missing, rill_er
     return RILL_ERR_INVALID;
 }
 
+static bool is_fed(const rill_run_options *o, rill_value input)
+{
+    for (size_t i = 0; i < o->n_feeds; i++)
+        if (o->feeds[i].input.ref == input.ref) return true;
+    return false;
+}
+
+/* After a compile that failed: if an input that the run needs is not fed, says that instead,
+ * because sizes come from feeds. */
+static void name_unfed_inputs(const rill_session *s, const rill_run_options *o, rill_error *err)
+{
+    const rill_graph *g = s->graph;
+    size_t unfed = g->n_nodes;
+    bool *needed = rill_alloc_zero(s->ctx, g->n_nodes, sizeof *needed);
+    if (!needed) return;
+    for (size_t i = 0; i < o->n_fetches; i++)
+        if (rill_value_in(g, o->fetches[i])) needed[rill_value_node(g, o->fetches[i])] = true;
+    for (size_t i = 0; o->updates && i < g->n_updates; i++)
+        needed[rill_value_node(g, g->updates[i].value)] = true;
+    for (size_t i = g->n_nodes; i-- > 0;)
+        for (uint32_t k = 0; needed[i] && k < g->nodes[i].n_inputs; k++)
+            if (rill_valid(g->nodes[i].inputs[k]))
+                needed[rill_value_node(g, g->nodes[i].inputs[k])] = true;
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        needed[i] &= g->nodes[i].kind == RILL_NODE_INPUT;
+        if (unfed == g->n_nodes && needed[i] && !is_fed(o, rill_node_value(&g->nodes[i], 0)))
+            unfed = i;
+    }
+    if (unfed < g->n_nodes)
+        rill_fail(err, RILL_ERR_INVALID,
+                  "input \"%s\" is not fed; needed are:", g->nodes[unfed].name);
+    for (size_t i = 0, n = 0; i < g->n_nodes && unfed < g->n_nodes; i++) {
+        char type[300];
+        if (!needed[i]) continue;
+        rill_type_text(g, rill_type_of(g, rill_node_value(&g->nodes[i], 0)), type, sizeof type);
+        rill_error_suffix(err, "%s %s: %s", n++ ? "," : "", g->nodes[i].name, type);
+    }
+    rill_free(s->ctx, needed, g->n_nodes * sizeof *needed);
+}
+
 /* Finds the feed of each of the program's inputs. */
 static rill_status find_inputs(rill_instance *in, const rill_run_options *o, rill_error *err)
 {
@@ -288,6 +328,7 @@ static rill_status compile(rill_session *s, const rill_run_options *o, rill_prog
     c.observable = o->observe != NULL || s->options.check_nan;
     rill_status st = rill_program_compile(g, &c, out, err);
     rill_free(s->ctx, bindings, bytes);
+    if (st == RILL_ERR_INVALID) name_unfed_inputs(s, o, err);
     if (st == RILL_OK && (*out)->n_variables != s->n_variables) {
         rill_program_destroy(*out);
         *out = NULL;

@@ -33,10 +33,13 @@ static rill_status build(rill_rewrite *rw, const rill_node_s *n, const rill_valu
                      .y = out,
                      .n_y = n->n_outputs,
                      .user = n->op->user};
+    size_t first = rw->to->n_nodes;
     rill_scope_begin(rw->to, n->name);
     n->op->expand(&e);
     rill_scope_end(rw->to);
     RILL_TRY(rill_rewrite_status(rw));
+    /* Inner values are fetched by these names, so the text form is to show them. */
+    for (size_t i = first; i < rw->to->n_nodes; i++) rw->to->nodes[i].auto_named = false;
     for (uint32_t k = 0; k < n->n_outputs; k++) {
         const rill_type *want = &rw->from->values[n->first_value + k].type;
         const rill_type *got = rill_value_in(rw->to, out[k]) ? rill_type_of(rw->to, out[k]) : NULL;

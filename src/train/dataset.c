@@ -113,21 +113,43 @@ static rill_status find_synthetic(const char *name, const rill_synthetic **out, 
                      name, rill_nearest_hint(&near, hint, sizeof hint));
 }
 
-/* Reads "rows=N" up to the end of the text. */
-static bool parse_rows(const char *text, int64_t *rows)
+/* Reads KEY and a whole number of at most `most` at *text, and steps over them. */
+static bool parse_number(const char **text, const char *key, uint64_t most, uint64_t *out)
 {
-    if (strncmp(text, "rows=", 5) != 0 || !text[5]) return false;
-    int64_t n = 0;
-    for (const char *p = text + 5; *p; p++) {
-        if (*p < '0' || *p > '9') return false;
-        n = n * 10 + (*p - '0');
-        if (n > MAX_SYNTHETIC_ROWS) return false;
+    size_t length = strlen(key);
+    if (strncmp(*text, key, length) != 0) return false;
+    const char *p = *text + length, *digits = p;
+    uint64_t n = 0;
+    for (; *p >= '0' && *p <= '9'; p++) {
+        uint64_t digit = (uint64_t)(*p - '0');
+        if (digit > most || n > (most - digit) / 10) return false;
+        n = n * 10 + digit;
     }
-    *rows = n;
-    return n > 0;
+    *text = p;
+    *out = n;
+    return p > digits;
 }
 
-/* `spec` is what follows "synthetic:": NAME or NAME?rows=N. */
+/* Reads "rows=N", "seed=S" or both with '&' between them, each once. */
+static bool parse_query(const char *text, int64_t *rows, uint64_t *seed)
+{
+    bool has_rows = false, has_seed = false;
+    for (;; text++) {
+        uint64_t n;
+        if (!has_rows && parse_number(&text, "rows=", (uint64_t)MAX_SYNTHETIC_ROWS, &n)) {
+            *rows = (int64_t)n;
+            has_rows = true;
+        } else if (!has_seed && parse_number(&text, "seed=", UINT64_MAX, seed)) {
+            has_seed = true;
+        } else {
+            return false;
+        }
+        if (!*text) return *rows > 0;
+        if (*text != '&') return false;
+    }
+}
+
+/* `spec` is what follows "synthetic:": NAME or NAME?rows=N&seed=S. */
 static rill_status make_synthetic(rill_dataset *d, const char *spec, bool test, uint64_t seed,
                                   rill_error *err)
 {
@@ -140,10 +162,10 @@ static rill_status make_synthetic(rill_dataset *d, const char *spec, bool test, 
     const rill_synthetic *set;
     RILL_TRY(find_synthetic(name, &set, err));
     int64_t rows = test ? set->test_rows : set->train_rows;
-    if (query && !parse_rows(query + 1, &rows))
+    if (query && !parse_query(query + 1, &rows, &seed))
         return rill_fail(err, RILL_ERR_INVALID,
-                         "data \"synthetic:%s\": expected \"?rows=N\" with N from 1 to %lld, got "
-                         "\"%s\"",
+                         "data \"synthetic:%s\": expected \"?rows=N\" with N from 1 to %lld, "
+                         "\"?seed=S\", or \"?rows=N&seed=S\", got \"%s\"",
                          spec, (long long)MAX_SYNTHETIC_ROWS, query);
 
     rill_shape shape = rill_shape_make(1, &rows);

@@ -101,10 +101,12 @@ static void refuses_specs(void **state)
             "data \"synthetic:digit\": no such set; there are digits, spirals, xor and regression; "
             "did you mean \"digits\"?");
     refuses(rill_dataset_open(NULL, "synthetic:xor?rows=0", "train", 0, &d, err), RILL_ERR_INVALID,
-            "data \"synthetic:xor?rows=0\": expected \"?rows=N\" with N from 1 to 100000000, got "
+            "data \"synthetic:xor?rows=0\": expected \"?rows=N\" with N from 1 to 100000000, "
+            "\"?seed=S\", or \"?rows=N&seed=S\", got "
             "\"?rows=0\"");
     refuses(rill_dataset_open(NULL, "synthetic:xor?row=5", "train", 0, &d, err), RILL_ERR_INVALID,
-            "data \"synthetic:xor?row=5\": expected \"?rows=N\" with N from 1 to 100000000, got "
+            "data \"synthetic:xor?row=5\": expected \"?rows=N\" with N from 1 to 100000000, "
+            "\"?seed=S\", or \"?rows=N&seed=S\", got "
             "\"?row=5\"");
     refuses(rill_dataset_open(NULL, "synthetic:xor", "val", 0, &d, err), RILL_ERR_INVALID,
             "data \"synthetic:xor\": expected the split \"train\" or \"test\", got \"val\"");
