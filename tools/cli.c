@@ -95,7 +95,8 @@ static size_t edits(const char *a, size_t n, const char *b, size_t m)
 
 cli_near cli_near_to(const char *typed, size_t length)
 {
-    return (cli_near){typed, NULL, length, length < 6 ? 2 : length / 3 + 1};
+    size_t most = length < 5 ? 1 : length < 9 ? 2 : 3; /* edits of a likely slip */
+    return (cli_near){typed, NULL, length, most + 1};
 }
 
 void cli_offer(cli_near *n, const char *word)
