@@ -72,26 +72,27 @@ rill_status rill_nomem(rill_error *err, const char *what)
 
 /* ---- names --------------------------------------------------------------------------------- */
 
-/* Edit distance of two strings, cut off at `limit`; names longer than 63 bytes are never near. */
+/* Edit distance of two strings, a swap of neighbours being one edit; cut off at `limit`; names
+ * longer than 63 bytes are never near. */
 static size_t edit_distance(const char *a, const char *b, size_t limit)
 {
     enum { MAX = 64 };
     size_t n = strlen(a), m = strlen(b);
     if (n >= MAX || m >= MAX || (n > m ? n - m : m - n) > limit) return limit + 1;
-    size_t row[MAX + 1];
-    for (size_t j = 0; j <= m; j++) row[j] = j;
+    size_t rows[3][MAX + 1]; /* of the last letters of a, in turn */
+    for (size_t j = 0; j <= m; j++) rows[0][j] = j;
     for (size_t i = 1; i <= n; i++) {
-        size_t diagonal = row[0];
+        size_t *row = rows[i % 3], *above = rows[(i - 1) % 3], *before = rows[(i + 1) % 3];
         row[0] = i;
         for (size_t j = 1; j <= m; j++) {
-            size_t best = diagonal + (a[i - 1] != b[j - 1]);
-            if (row[j] + 1 < best) best = row[j] + 1;
-            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            diagonal = row[j];
-            row[j] = best;
+            row[j] = above[j - 1] + (a[i - 1] != b[j - 1]);
+            if (above[j] + 1 < row[j]) row[j] = above[j] + 1;
+            if (row[j - 1] + 1 < row[j]) row[j] = row[j - 1] + 1;
+            bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+            if (swapped && before[j - 2] + 1 < row[j]) row[j] = before[j - 2] + 1;
         }
     }
-    return row[m];
+    return rows[n % 3][m];
 }
 
 void rill_nearest_init(rill_nearest *n, const char *name)

@@ -74,6 +74,8 @@ static void test_nearest_name(void **state)
     static const char *const ops[] = {"relu", "elu", "selu", "softmax", "sigmoid", NULL};
     assert_string_equal(hint("reluu", ops, buf), "; did you mean \"relu\"?");
     assert_string_equal(hint("sotfmax", ops, buf), "; did you mean \"softmax\"?");
+    assert_string_equal(hint("rleu", ops, buf), "; did you mean \"relu\"?"); /* one swap */
+    assert_string_equal(hint("rule", ops, buf), "");
     assert_string_equal(hint("convolution", ops, buf), "");
     assert_string_equal(hint("", ops, buf), "");
     assert_string_equal(hint("tanh", ops, buf), "");

@@ -124,7 +124,7 @@ static void test_types(void **state)
         {INPUT(",'dtype':'f64','shape':[],\n'trainable':true"), 3, 1,
          "inputs[0] 'x': unknown key 'trainable'"},
         {INPUT(",'dtype':'f64','shape':[],\n'dytpe':1"), 3, 1,
-         "inputs[0] 'x': unknown key 'dytpe'"},
+         "inputs[0] 'x': unknown key 'dytpe'; did you mean 'dtype'?"},
         {INPUT(",'dtype':'f64','shape':[],\n'shapes':1"), 3, 1,
          "inputs[0] 'x': unknown key 'shapes'; did you mean 'shape'?"},
     };
