@@ -15,7 +15,8 @@ static_assert(sizeof(rill_copy) <= sizeof(((rill_call *)0)->plan), "fits a plan"
 enum {
     GRAIN = 32768, /* elements of a unit */
     STRIP = 64,    /* rows of the destination that one tile covers */
-    PIECE = 256    /* and its columns */
+    PIECE = 256,   /* and its columns */
+    SHORT = 64     /* elements of a line that is not worth a call */
 };
 
 void rill_row_major(const rill_shape *shape, int64_t strides[RILL_MAX_RANK])
@@ -163,6 +164,26 @@ static void walk_on(walk *w, const rill_copy *c, int32_t tiled)
     }
 }
 
+/* Items begin..end where each is one short line: those along the last but one dimension at once. */
+static void run_planes(const rill_copy *c, const rill_copy_loops *loops, const char *src, char *dst,
+                       int64_t begin, int64_t end)
+{
+    int32_t last = c->rank - 1, k = c->rank - 2;
+    walk w;
+    walk_to(&w, c, -1, begin);
+    while (begin < end) {
+        int64_t rows = c->dims[k] - w.index[k];
+        if (rows > end - begin) rows = end - begin;
+        loops->plane(dst + w.dst * c->size, c->dst[k], c->dst[last], src + w.src * c->size,
+                     c->src[k], c->src[last], rows, c->dims[last]);
+        begin += rows;
+        w.index[k] += rows - 1;
+        w.src += (rows - 1) * c->src[k];
+        w.dst += (rows - 1) * c->dst[k];
+        walk_on(&w, c, -1);
+    }
+}
+
 void rill_copy_run(const rill_copy *c, const void *src, void *dst, int64_t unit)
 {
     if (c->rank == 0) return;
@@ -173,6 +194,10 @@ void rill_copy_run(const rill_copy *c, const void *src, void *dst, int64_t unit)
     int64_t each = t.rows * t.pieces;
     int64_t begin = unit * t.per_unit, end = begin + t.per_unit;
     if (end > t.items) end = t.items;
+    if (t.tiled < 0 && c->rank > 1 && n <= SHORT) {
+        run_planes(c, loops, src, dst, begin, end);
+        return;
+    }
     walk w;
     walk_to(&w, c, t.tiled, begin / each);
     int64_t inner = begin % each;

@@ -7,6 +7,9 @@
 typedef struct rill_copy_loops {
     /* dst[i * ds] = src[i * ss], 0 <= i < n */
     void (*line)(void *dst, int64_t ds, const void *src, int64_t ss, int64_t n);
+    /* dst[r * dr + i * ds] = src[r * sr + i * ss], 0 <= r < rows, 0 <= i < n; for short lines */
+    void (*plane)(void *dst, int64_t dr, int64_t ds, const void *src, int64_t sr, int64_t ss,
+                  int64_t rows, int64_t n);
     /* dst[j * ds + i] = src[i * ss + j], 0 <= i < n, 0 <= j < m: a transposition */
     void (*tile)(void *dst, int64_t ds, const void *src, int64_t ss, int64_t n, int64_t m);
 } rill_copy_loops;
