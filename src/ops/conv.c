@@ -1,7 +1,7 @@
 /* conv.c: 2-d convolution (cross-correlation, as in all frameworks) and its two adjoints.
  *
  * The descriptors: inference, gradients, cost, cases. The kernels are in conv_reference.c and
- * conv_blas.c. */
+ * conv_unrolled.c. */
 #include "ops/conv.h"
 
 #include <inttypes.h>
@@ -424,10 +424,10 @@ static const rill_op_case filter_cases[] = {
 
 #define KERNELS(which)                                                           \
     {                                                                            \
-        {.name = "blas",                                                         \
-         .accepts = rill_conv_blas_accepts_##which,                              \
-         .prepare = rill_conv_blas_prepare_##which,                              \
-         .run = rill_conv_blas_##which},                                         \
+        {.name = "unrolled",                                                     \
+         .accepts = rill_conv_unrolled_accepts_##which,                          \
+         .prepare = rill_conv_unrolled_prepare_##which,                          \
+         .run = rill_conv_unrolled_##which},                                     \
         {                                                                        \
             .name = "reference", .prepare = rill_conv_reference_prepare_##which, \
             .run = rill_conv_reference_##which                                   \

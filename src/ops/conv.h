@@ -37,7 +37,7 @@ rill_conv rill_conv_of_forward(const rill_call *call);
 rill_conv rill_conv_of_input(const rill_call *call);
 rill_conv rill_conv_of_filter(const rill_call *call);
 
-/* The kernels' functions: `reference` (plain loops) and `blas` (im2col and OpenBLAS, f32 and f64).
+/* The kernels' functions: `reference` (plain loops) and `unrolled` (im2col and matrix products).
  */
 #define RILL_CONV_KERNEL(kernel)                                                 \
     rill_status rill_conv_##kernel##_prepare_forward(rill_call *, rill_error *); \
@@ -47,9 +47,9 @@ rill_conv rill_conv_of_filter(const rill_call *call);
     rill_status rill_conv_##kernel##_input(const rill_task *);                   \
     rill_status rill_conv_##kernel##_filter(const rill_task *);
 RILL_CONV_KERNEL(reference)
-RILL_CONV_KERNEL(blas)
-bool rill_conv_blas_accepts_forward(const rill_call *call);
-bool rill_conv_blas_accepts_input(const rill_call *call);
-bool rill_conv_blas_accepts_filter(const rill_call *call);
+RILL_CONV_KERNEL(unrolled)
+bool rill_conv_unrolled_accepts_forward(const rill_call *call);
+bool rill_conv_unrolled_accepts_input(const rill_call *call);
+bool rill_conv_unrolled_accepts_filter(const rill_call *call);
 
 #endif

@@ -4,7 +4,7 @@
  * row or one column, batch dimensions are walked by strides in which a broadcast one is 0, and a
  * batch that only A has is folded into m. The gradient is matmul again, with other flags, so
  * gradients of any order exist. */
-#include "ops/blas.h"
+#include "ops/gemm.h"
 #include "ops/ops.h"
 
 enum { TRANSPOSE_A, TRANSPOSE_B };
@@ -151,17 +151,17 @@ static void offsets_of(const plan *p, int64_t item, int64_t *a, int64_t *b)
     }
 }
 
-/* ---- OpenBLAS -------------------------------------------------------------------------------- */
+/* ---- tiles ----------------------------------------------------------------------------------- */
 
-static bool accepts_blas(const rill_call *call)
+static bool accepts_gemm(const rill_call *call)
 {
     if (!rill_dtype_is_float(call->in[0].dtype)) return false;
     const plan p = plan_of(call);
     const rill_gemm g = gemm_of(call, &p);
-    return rill_blas_fits(&g);
+    return rill_gemm_fits(&g);
 }
 
-static rill_status prepare_blas(rill_call *call, rill_error *err)
+static rill_status prepare_gemm(rill_call *call, rill_error *err)
 {
     plan *p = (plan *)(void *)call->plan.bytes;
     (void)err;
@@ -179,7 +179,7 @@ static rill_status prepare_blas(rill_call *call, rill_error *err)
     return RILL_OK;
 }
 
-static rill_status run_blas(const rill_task *task)
+static rill_status run_gemm(const rill_task *task)
 {
     const plan *p = (const plan *)(const void *)task->call->plan.bytes;
     const int64_t tiles = p->grid.tiles_m * p->grid.tiles_n;
@@ -194,7 +194,7 @@ static rill_status run_blas(const rill_task *task)
         g.b = (const char *)task->in[1] + b * size;
         g.c = (char *)task->out[0] + item * p->m * p->n * size;
         const rill_gemm tile = rill_gemm_tile(&g, &p->grid, task->unit % tiles);
-        rill_blas_gemm(&tile);
+        rill_gemm_run(&tile);
     }
     return RILL_OK;
 }
@@ -352,7 +352,7 @@ static const rill_attr_spec attrs[] = {
     RILL_A_BOOL("transpose_b", false, "b is stored as [..., n, k]"),
 };
 static const rill_kernel kernels[] = {
-    {.name = "blas", .accepts = accepts_blas, .prepare = prepare_blas, .run = run_blas},
+    {.name = "gemm", .accepts = accepts_gemm, .prepare = prepare_gemm, .run = run_gemm},
     {.name = "reference", .prepare = prepare_reference, .run = run_reference},
 };
 static const rill_op_case cases[] = {

@@ -1,4 +1,4 @@
-/* Convolution: the seed's worked examples, sizes and their errors, the kernels on OpenBLAS against
+/* Convolution: the seed's worked examples, sizes and their errors, the fast kernels against
  * plain loops, the adjoint identities, and the order of units. */
 #include "node_run.h"
 
@@ -46,7 +46,7 @@ static rill_value build(rill_graph *g, const example *e, rill_dtype dtype, part 
 static void expect(const example *e, part which, const double *a, const double *b,
                    const double *want)
 {
-    static const char *const kernels[] = {"reference", "blas"};
+    static const char *const kernels[] = {"reference", "unrolled"};
     rill_graph *g = new_graph();
     const rill_value y = build(g, e, RILL_F64, which);
     const rill_type type = rill_value_type(g, y);
@@ -270,11 +270,11 @@ static void compare(const example *e, rill_dtype dtype, part which)
     void *want = samples(dtype, n, 0), *got = samples(dtype, n, 0), *again = samples(dtype, n, 0);
     const void *in[] = {a, b, NULL};
     run_node(g, y, "reference", in, want, SHUFFLED);
-    assert_true(run_node(g, y, "blas", in, got, IN_ORDER) > 0);
+    assert_true(run_node(g, y, "unrolled", in, got, IN_ORDER) > 0);
     check_close(dtype, got, want, n, dtype == RILL_F32 ? 2e-4 : 1e-11);
-    run_node(g, y, "blas", in, again, REVERSED);
+    run_node(g, y, "unrolled", in, again, REVERSED);
     check_bits(dtype, got, again, n);
-    run_node(g, y, "blas", in, again, SHUFFLED);
+    run_node(g, y, "unrolled", in, again, SHUFFLED);
     check_bits(dtype, got, again, n);
     free(a), free(b), free(want), free(got), free(again);
     rill_graph_destroy(g);
@@ -370,7 +370,7 @@ static void test_adjoints(void **state)
             double *dy = samples(RILL_F64, ny, 3), *got = samples(RILL_F64, n, 0);
             const void *const in[][3] = {{x, f, NULL}, {dy, f, NULL}, {x, dy, NULL}};
             const double *other[] = {dy, x, f};
-            run_node(g, y, "blas", in[which], got, IN_ORDER);
+            run_node(g, y, "unrolled", in[which], got, IN_ORDER);
             for (int64_t k = 0; k < n; k++) dots[which] += got[k] * other[which][k];
             free(x), free(f), free(dy), free(got);
             rill_graph_destroy(g);
@@ -398,7 +398,7 @@ static void test_bias(void **state)
         float *pb = samples(RILL_F32, rows[3].cout, 3);
         float *want = samples(RILL_F32, n, 0), *got = samples(RILL_F32, n, 0);
         const void *in[] = {px, pf, pb};
-        static const char *const kernels[] = {"blas", "reference"};
+        static const char *const kernels[] = {"unrolled", "reference"};
         for (int k = 0; k < 2; k++) {
             run_node(g, y, kernels[k], in, want, IN_ORDER);
             run_node(g, yb, kernels[k], in, got, IN_ORDER);

@@ -1,7 +1,8 @@
-/* Matrix product: shapes and errors of inference, the kernel on OpenBLAS against plain loops, the
+/* Matrix product: shapes and errors of inference, the fast kernel against plain loops, the
  * order of units, and the guard around OpenBLAS. */
 #include "node_run.h"
 #include "ops/blas.h"
+#include "ops/gemm.h"
 
 #include <cblas.h>
 #include <math.h>
@@ -25,7 +26,7 @@ static rill_value build(rill_graph *g, rill_dtype dtype, const problem *p)
                        p->tb);
 }
 
-/* blas against reference, and the same bits for any order of units. */
+/* gemm against reference, and the same bits for any order of units. */
 static void compare(rill_dtype dtype, const problem *p)
 {
     rill_graph *g = new_graph();
@@ -37,11 +38,11 @@ static void compare(rill_dtype dtype, const problem *p)
     void *want = samples(dtype, n, 0), *got = samples(dtype, n, 0), *again = samples(dtype, n, 0);
     const void *in[] = {a, b};
     run_node(g, y, "reference", in, want, IN_ORDER);
-    assert_true(run_node(g, y, "blas", in, got, IN_ORDER) > 0);
+    assert_true(run_node(g, y, "gemm", in, got, IN_ORDER) > 0);
     check_close(dtype, got, want, n, dtype == RILL_F32 ? 1e-4 : 1e-12);
-    run_node(g, y, "blas", in, again, SHUFFLED);
+    run_node(g, y, "gemm", in, again, SHUFFLED);
     check_bits(dtype, got, again, n);
-    run_node(g, y, "blas", in, again, REVERSED);
+    run_node(g, y, "gemm", in, again, REVERSED);
     check_bits(dtype, got, again, n);
     free(a), free(b), free(want), free(got), free(again);
     rill_graph_destroy(g);
@@ -118,7 +119,7 @@ static void test_units(void **state)
     void *a = samples(RILL_F32, 128 * 784, 1), *b = samples(RILL_F32, 784 * 256, 2);
     void *c = samples(RILL_F32, 128 * 256, 0);
     const void *in[] = {a, b};
-    assert_true(run_node(g, y, "blas", in, c, IN_ORDER) >= 4);
+    assert_true(run_node(g, y, "gemm", in, c, IN_ORDER) >= 4);
     free(a), free(b), free(c);
     rill_graph_destroy(g);
 }
@@ -134,7 +135,7 @@ static void test_specials(void **state)
     a[0] = (float)INFINITY;
     b[25] = (float)NAN;
     const void *in[] = {a, b};
-    run_node(g, y, "blas", in, got, IN_ORDER);
+    run_node(g, y, "gemm", in, got, IN_ORDER);
     run_node(g, y, "reference", in, want, IN_ORDER);
     check_close(RILL_F32, got, want, 400, 0);
     assert_true(got[0] != got[0] && got[5] != got[5] && got[399] == 0);
@@ -151,7 +152,7 @@ static void test_integers(void **state)
     const int32_t a[] = {INT32_MAX, 3}, b[] = {2, 1};
     int32_t c;
     const void *in[] = {a, b};
-    assert_int_equal(run_node(g, y, "blas", in, &c, IN_ORDER), 0); /* not accepted */
+    assert_int_equal(run_node(g, y, "gemm", in, &c, IN_ORDER), 0); /* not accepted */
     run_node(g, y, "reference", in, &c, IN_ORDER);
     assert_int_equal(c, 1);
     rill_graph_destroy(g);
@@ -168,7 +169,7 @@ static void test_random_vector_residual(void **state)
     float *a = samples(RILL_F32, M * K, 3), *b = samples(RILL_F32, K * N, 4);
     float *c = samples(RILL_F32, M * N, 0);
     const void *in[] = {a, b};
-    run_node(g, y, "blas", in, c, IN_ORDER);
+    run_node(g, y, "gemm", in, c, IN_ORDER);
     double bv[K] = {0};
     for (int k = 0; k < K; k++) {
         for (int j = 0; j < N; j++) bv[k] += (double)b[k * N + j] * (j * 37 % 11 < 5 ? 1 : -1);
@@ -328,7 +329,7 @@ static void test_guard(void **state)
 static void *multiply(void *arg)
 {
     const rill_gemm *g = arg;
-    for (int i = 0; i < 20; i++) rill_blas_gemm(g);
+    for (int i = 0; i < 20; i++) rill_gemm_run(g);
     return NULL;
 }
 
@@ -354,6 +355,85 @@ static void test_concurrent_products(void **state)
     free(a), free(b);
 }
 
+/* ---- the order of sums ----------------------------------------------------------------------- */
+
+/* Each element is one chain of fused multiply-adds over k, whatever the transpositions, the place
+ * in C, the rows that A and C are part of, the slabs of the depth, or the vector length. */
+static void check_chain(const rill_gemm *g, void (*kernel)(const rill_gemm *), const void *start)
+{
+    const int64_t count = (g->m - 1) * g->ldc + g->n;
+    const int64_t size = (int64_t)rill_dtype_size(g->dtype);
+    memcpy(g->c, start, (size_t)(count * size));
+    kernel(g);
+    for (int64_t i = 0; i < g->m; i++) {
+        for (int64_t j = 0; j < g->ldc && i * g->ldc + j < count; j++) {
+            const int64_t at = i * g->ldc + j;
+            double want = element(g->dtype, start, at);
+            if (j < g->n && !g->accumulate) want = 0;
+            for (int64_t p = 0; j < g->n && p < g->k; p++) {
+                const double a =
+                    element(g->dtype, g->a, g->trans_a ? p * g->lda + i : i * g->lda + p);
+                const double b =
+                    element(g->dtype, g->b, g->trans_b ? j * g->ldb + p : p * g->ldb + j);
+                want = g->dtype == RILL_F32 ? (double)fmaf((float)a, (float)b, (float)want)
+                                            : fma(a, b, want);
+            }
+            if (want != element(g->dtype, g->c, at)) {
+                fail_msg("%ldx%ldx%ld, element %ld,%ld: expected %a, got %a", (long)g->m,
+                         (long)g->k, (long)g->n, (long)i, (long)j, want,
+                         element(g->dtype, g->c, at));
+            }
+        }
+    }
+}
+
+static void check_level(rill_cpu_level level, rill_dtype dtype)
+{
+    static const int64_t sizes[][3] = {{1, 1, 1},   {1, 3, 300},  {2, 40, 130}, {3, 9, 129},
+                                       {4, 7, 31},  {5, 300, 33}, {6, 5, 64},   {7, 16, 15},
+                                       {13, 8, 16}, {14, 2, 17},  {15, 260, 8}, {29, 30, 70},
+                                       {8, 513, 9}, {33, 4, 1},   {16, 31, 32}, {9, 6, 47}};
+    const rill_gemm_kernels *k = RILL_AT(rill_gemm, level);
+    void (*kernel)(const rill_gemm *) = dtype == RILL_F32 ? k->f32 : k->f64;
+    if (!kernel) return;
+    double *a = samples(RILL_F64, 1 << 16, 0), *b = samples(RILL_F64, 1 << 16, 0);
+    double *start = samples(RILL_F64, 1 << 16, 0), *c = samples(RILL_F64, 1 << 16, 0);
+    rill_random r;
+    rill_random_init(&r, 7, 0, 0);
+    for (int64_t i = 0; i < 1 << 16; i++) {
+        const double v[] = {rill_random_f64(&r) - 0.5, rill_random_f64(&r) - 0.5, (double)(i % 9)};
+        double *const to[] = {a, b, start};
+        for (int t = 0; t < 3; t++) {
+            if (dtype == RILL_F32) {
+                ((float *)to[t])[i] = (float)v[t];
+            } else {
+                to[t][i] = v[t];
+            }
+        }
+    }
+    for (size_t i = 0; i < RILL_LEN(sizes); i++) {
+        for (int flags = 0; flags < 8; flags++) {
+            rill_gemm g = {.dtype = dtype, .m = sizes[i][0], .k = sizes[i][1], .n = sizes[i][2]};
+            g.trans_a = flags & 1, g.trans_b = (flags & 2) != 0, g.accumulate = flags & 4;
+            g.a = a, g.b = b, g.c = c;
+            g.lda = (g.trans_a ? g.m : g.k) + 3;
+            g.ldb = (g.trans_b ? g.k : g.n) + 5;
+            g.ldc = g.n + 2;
+            check_chain(&g, kernel, start);
+        }
+    }
+    free(a), free(b), free(start), free(c);
+}
+
+static void test_chains(void **state)
+{
+    (void)state;
+    for (int level = RILL_CPU_BASE; level <= (int)rill_cpu(); level++) {
+        check_level((rill_cpu_level)level, RILL_F32);
+        check_level((rill_cpu_level)level, RILL_F64);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -367,6 +447,7 @@ int main(void)
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_symbols),
         cmocka_unit_test(test_dense),
+        cmocka_unit_test(test_chains),
         cmocka_unit_test(test_guard),
         cmocka_unit_test(test_concurrent_products),
     };

@@ -1,12 +1,12 @@
-/* conv_blas.c: convolution as matrix products on unrolled windows (im2col), by OpenBLAS.
+/* conv_unrolled.c: convolution as matrix products on unrolled windows (im2col).
  *
  * The windows of some output rows are unrolled into a matrix `col` in the thread's scratch, NHWC as
  * [pixels, depth] and NCHW as [depth, pixels], and multiplied while they are in cache. A unit works
  * on its own rows, group and output channels; the adjoint in x recomputes what overlaps at its
  * borders instead of sharing it. The adjoint in the filter sums fixed parts of the batch, each into
  * its own copy, and adds the copies by a fixed tree. 1x1 windows are products without unrolling. */
-#include "ops/blas.h"
 #include "ops/conv.h"
+#include "ops/gemm.h"
 
 typedef struct plan {
     rill_conv c;
@@ -313,13 +313,13 @@ static int64_t rows_at_once(const plan *p, int64_t row, int64_t end)
 
 /* ---- forward --------------------------------------------------------------------------------- */
 
-bool rill_conv_blas_accepts_forward(const rill_call *call)
+bool rill_conv_unrolled_accepts_forward(const rill_call *call)
 {
     const rill_conv c = rill_conv_of_forward(call);
     return accepts(call, &c);
 }
 
-rill_status rill_conv_blas_prepare_forward(rill_call *call, rill_error *err)
+rill_status rill_conv_unrolled_prepare_forward(rill_call *call, rill_error *err)
 {
     plan *p = (plan *)(void *)call->plan.bytes;
     p->c = rill_conv_of_forward(call);
@@ -356,7 +356,7 @@ rill_status rill_conv_blas_prepare_forward(rill_call *call, rill_error *err)
 ADD_BIAS(float, f32)
 ADD_BIAS(double, f64)
 
-rill_status rill_conv_blas_forward(const rill_task *task)
+rill_status rill_conv_unrolled_forward(const rill_task *task)
 {
     const plan *p = plan_in(task->call);
     const rill_conv *c = &p->c;
@@ -379,7 +379,7 @@ rill_status rill_conv_blas_forward(const rill_task *task)
         g.m = pixels, g.n = at.n_co, g.a = col, g.b = filter;
         g.lda = ld, g.ldb = c->cout, g.ldc = c->cout;
     }
-    rill_blas_gemm(&g);
+    rill_gemm_run(&g);
     if (task->call->n_in > 2 && task->in[2]) {
         (dtype == RILL_F32 ? add_bias_f32 : add_bias_f64)(c, &at, pixels, task->in[2], y);
     }
@@ -388,13 +388,13 @@ rill_status rill_conv_blas_forward(const rill_task *task)
 
 /* ---- adjoint in x ---------------------------------------------------------------------------- */
 
-bool rill_conv_blas_accepts_input(const rill_call *call)
+bool rill_conv_unrolled_accepts_input(const rill_call *call)
 {
     const rill_conv c = rill_conv_of_input(call);
     return accepts(call, &c);
 }
 
-rill_status rill_conv_blas_prepare_input(rill_call *call, rill_error *err)
+rill_status rill_conv_unrolled_prepare_input(rill_call *call, rill_error *err)
 {
     plan *p = (plan *)(void *)call->plan.bytes;
     p->c = rill_conv_of_input(call);
@@ -499,8 +499,8 @@ static void clear(const rill_conv *c, const owned *o, int64_t size, char *dx)
     }
 }
 
-/* An HWIO filter is [depth, cout]. Products with its transpose are slow in OpenBLAS where cout is
- * small, so if there are many pixels it is transposed once, in a first phase, by blocks of output
+/* An HWIO filter is [depth, cout]. So that the products of all units do not each
+ * transpose it, it is done once if there are many pixels, in a first phase, by blocks of output
  * channels. */
 #define TRANSPOSE(TYPE, T)                                                                   \
     static void transpose_##T(const rill_conv *c, int64_t co, int64_t n, const void *filter, \
@@ -545,10 +545,10 @@ static void back_product(const plan *p, const rill_task *task, const owned *o, i
         g.b = filter + o->g * out * (transposed ? depth : 1) * size;
         g.trans_b = !transposed, g.ldb = transposed ? depth : c->cout;
     }
-    rill_blas_gemm(&g);
+    rill_gemm_run(&g);
 }
 
-rill_status rill_conv_blas_input(const rill_task *task)
+rill_status rill_conv_unrolled_input(const rill_task *task)
 {
     const plan *p = plan_in(task->call);
     const rill_conv *c = &p->c;
@@ -587,7 +587,7 @@ rill_status rill_conv_blas_input(const rill_task *task)
 
 /* ---- adjoint in the filter ------------------------------------------------------------------- */
 
-bool rill_conv_blas_accepts_filter(const rill_call *call)
+bool rill_conv_unrolled_accepts_filter(const rill_call *call)
 {
     const rill_conv c = rill_conv_of_filter(call);
     return accepts(call, &c);
@@ -598,7 +598,7 @@ static int64_t filter_count(const rill_conv *c)
     return rill_conv_depth(c) * c->cout;
 }
 
-rill_status rill_conv_blas_prepare_filter(rill_call *call, rill_error *err)
+rill_status rill_conv_unrolled_prepare_filter(rill_call *call, rill_error *err)
 {
     plan *p = (plan *)(void *)call->plan.bytes;
     p->c = rill_conv_of_filter(call);
@@ -639,7 +639,7 @@ static void sum_part(const plan *p, const rill_task *task)
     const int64_t end = min((at.part + 1) * p->rows, all_rows(c));
     int64_t row = at.part * p->rows;
     if (at.n_co <= 0 || depth == 0) return;
-    if (row >= end || c->w.out == 0) rill_blas_gemm(&g); /* k = 0: zeros */
+    if (row >= end || c->w.out == 0) rill_gemm_run(&g); /* k = 0: zeros */
     for (int64_t rows; row < end && c->w.out > 0; row += rows, g.accumulate = true) {
         rows = rows_at_once(p, row, end);
         int64_t ld;
@@ -650,7 +650,7 @@ static void sum_part(const plan *p, const rill_task *task)
         g.b = c->nchw ? col : dy;
         g.lda = c->nchw ? c->h.out * c->w.out : ld;
         g.ldb = c->nchw ? ld : c->cout;
-        rill_blas_gemm(&g);
+        rill_gemm_run(&g);
     }
 }
 
@@ -672,7 +672,7 @@ static void sum_part(const plan *p, const rill_task *task)
 TREE(float, f32)
 TREE(double, f64)
 
-rill_status rill_conv_blas_filter(const rill_task *task)
+rill_status rill_conv_unrolled_filter(const rill_task *task)
 {
     const plan *p = plan_in(task->call);
     if (task->phase == 0) {

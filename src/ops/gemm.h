@@ -1,0 +1,23 @@
+/* gemm.h: the matrix product that matmul and convolution are made of: which kernel computes it, and
+ * how it is cut into units of work. */
+#ifndef RILL_SRC_OPS_GEMM_H
+#define RILL_SRC_OPS_GEMM_H
+
+#include "ops/kernels/gemm.h"
+
+/* Computes g on the calling thread; k = 0 gives zeros. Whatever may call it runs between
+ * rill_blas_acquire and rill_blas_release. */
+void rill_gemm_run(const rill_gemm *g);
+/* Whether rill_gemm_run takes sizes like these. */
+bool rill_gemm_fits(const rill_gemm *g);
+
+/* How to cut a product into units: a grid of tiles_m x tiles_n tiles of tile_m x tile_n (the last
+ * ones smaller), by shape, dtype and CPU level only. */
+typedef struct rill_gemm_grid {
+    int64_t tile_m, tile_n, tiles_m, tiles_n;
+} rill_gemm_grid;
+rill_gemm_grid rill_gemm_grid_of(const rill_gemm *g);
+/* The part of g that tile t of the grid computes. */
+rill_gemm rill_gemm_tile(const rill_gemm *g, const rill_gemm_grid *grid, int64_t t);
+
+#endif

@@ -1,0 +1,99 @@
+/* gemm.c: the matrix product in registers: a block of C of some rows by a few vectors is kept in
+ * accumulators while k runs.
+ *
+ * A is read where it lies, an element at a time, which is broadcast; B is read in vectors, where it
+ * lies if its rows are the product's, else from a panel that is copied to the stack first. The
+ * depth is cut into slabs so that a panel stays in the first-level cache; between slabs the
+ * accumulators go to C and come back, which changes no bit. */
+#include "ops/kernels/gemm.h"
+
+#if defined(__FMA__)
+#include <immintrin.h>
+
+#ifdef __AVX512F__
+enum { VECTOR_BYTES = 64, MAX_ROWS = 14, FEW_ROWS = 3, WIDE = 8 };
+#else
+enum { VECTOR_BYTES = 32, MAX_ROWS = 6, FEW_ROWS = 2, WIDE = 4 };
+#endif
+enum { DEPTH = 256, AHEAD = 8, PANEL_BYTES = 2 * VECTOR_BYTES * DEPTH };
+
+/* Full unrolling of loops whose bounds are constant once the function is inlined. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+#define INLINE static inline __attribute__((always_inline))
+
+/* Four rows of four elements, ld apart, as columns: dst[k ldd + i] = src[i ld + k]. */
+INLINE void transpose4_f32(const float *src, int64_t ld, float *dst, int64_t ldd)
+{
+    __m128 a = _mm_loadu_ps(src), b = _mm_loadu_ps(src + ld), c = _mm_loadu_ps(src + 2 * ld),
+           d = _mm_loadu_ps(src + 3 * ld);
+    _MM_TRANSPOSE4_PS(a, b, c, d);
+    _mm_storeu_ps(dst, a);
+    _mm_storeu_ps(dst + ldd, b);
+    _mm_storeu_ps(dst + 2 * ldd, c);
+    _mm_storeu_ps(dst + 3 * ldd, d);
+}
+
+INLINE void transpose4_f64(const double *src, int64_t ld, double *dst, int64_t ldd)
+{
+    const __m256d a = _mm256_loadu_pd(src), b = _mm256_loadu_pd(src + ld),
+                  c = _mm256_loadu_pd(src + 2 * ld), d = _mm256_loadu_pd(src + 3 * ld);
+    const __m256d ab0 = _mm256_unpacklo_pd(a, b), ab1 = _mm256_unpackhi_pd(a, b),
+                  cd0 = _mm256_unpacklo_pd(c, d), cd1 = _mm256_unpackhi_pd(c, d);
+    _mm256_storeu_pd(dst, _mm256_permute2f128_pd(ab0, cd0, 0x20));
+    _mm256_storeu_pd(dst + ldd, _mm256_permute2f128_pd(ab1, cd1, 0x20));
+    _mm256_storeu_pd(dst + 2 * ldd, _mm256_permute2f128_pd(ab0, cd0, 0x31));
+    _mm256_storeu_pd(dst + 3 * ldd, _mm256_permute2f128_pd(ab1, cd1, 0x31));
+}
+
+#define TYPE float
+#define NAME(name) name##_f32
+#ifdef __AVX512F__
+#define VEC __m512
+#define LOAD _mm512_loadu_ps
+#define STORE _mm512_storeu_ps
+#define SPLAT _mm512_set1_ps
+#define FMA _mm512_fmadd_ps
+#else
+#define VEC __m256
+#define LOAD _mm256_loadu_ps
+#define STORE _mm256_storeu_ps
+#define SPLAT _mm256_set1_ps
+#define FMA _mm256_fmadd_ps
+#endif
+#include "ops/kernels/gemm_loops.h"
+#undef TYPE
+#undef NAME
+#undef VEC
+#undef LOAD
+#undef STORE
+#undef SPLAT
+#undef FMA
+
+#define TYPE double
+#define NAME(name) name##_f64
+#ifdef __AVX512F__
+#define VEC __m512d
+#define LOAD _mm512_loadu_pd
+#define STORE _mm512_storeu_pd
+#define SPLAT _mm512_set1_pd
+#define FMA _mm512_fmadd_pd
+#else
+#define VEC __m256d
+#define LOAD _mm256_loadu_pd
+#define STORE _mm256_storeu_pd
+#define SPLAT _mm256_set1_pd
+#define FMA _mm256_fmadd_pd
+#endif
+#include "ops/kernels/gemm_loops.h"
+
+const rill_gemm_kernels RILL_LEVELED(rill_gemm) = {product_f32, product_f64};
+
+#else
+
+const rill_gemm_kernels RILL_LEVELED(rill_gemm) = {NULL, NULL};
+
+#endif

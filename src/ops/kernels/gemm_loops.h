@@ -1,0 +1,241 @@
+/* gemm_loops.h: the loops of gemm.c for one dtype; included once for each, with TYPE, NAME and the
+ * vector operations defined. */
+
+enum { NAME(LANES) = VECTOR_BYTES / sizeof(TYPE) };
+
+/* A slab of the depth: `depth` steps of A from a on, of B from b on. A's elements are a[i lda + p],
+ * or with trans_a a[p lda + i]. B's rows are ldb apart. */
+typedef struct NAME(slab) {
+    int64_t depth;
+    const TYPE *a, *b;
+    TYPE *c;
+    int64_t lda, ldb, ldc;
+    bool load; /* start from C instead of zero */
+} NAME(slab);
+
+/* ---- the block in registers ------------------------------------------------------------------ */
+
+/* `rows` and `vectors` are constants at every call. Rows are addressed from five pointers, three
+ * rows each, so that they fit the integer registers. */
+INLINE void NAME(block)(const int rows, const int vectors, const bool trans_a, const NAME(slab) * s)
+{
+    VEC acc[MAX_ROWS][WIDE];
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        UNROLL
+        for (int v = 0; v < vectors; v++) {
+            acc[i][v] = s->load ? LOAD(s->c + i * s->ldc + v * NAME(LANES)) : SPLAT(0);
+        }
+    }
+    const int64_t lda = s->lda, ldb = s->ldb;
+    const TYPE *b = s->b, *q[5];
+    UNROLL
+    for (int i = 0; i < 5; i++) q[i] = s->a + (trans_a || 3 * i >= rows ? 0 : 3 * i * lda);
+    if (!trans_a && rows > 3) {
+        __asm__("" : "+r"(q[0]), "+r"(q[1]), "+r"(q[2]), "+r"(q[3]), "+r"(q[4]));
+    }
+    for (int64_t p = 0; p < s->depth; p++) {
+        VEC bv[WIDE];
+        UNROLL
+        for (int v = 0; v < vectors; v++) {
+            bv[v] = LOAD(b + v * NAME(LANES));
+            __builtin_prefetch(b + AHEAD * ldb + v * NAME(LANES));
+        }
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            const VEC av = SPLAT(trans_a ? q[0][i] : q[i / 3][i % 3 * lda]);
+            UNROLL
+            for (int v = 0; v < vectors; v++) acc[i][v] = FMA(av, bv[v], acc[i][v]);
+        }
+        b += ldb;
+        UNROLL
+        for (int i = 0; i < 5; i++) q[i] += trans_a ? lda : 1;
+    }
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        UNROLL
+        for (int v = 0; v < vectors; v++) STORE(s->c + i * s->ldc + v * NAME(LANES), acc[i][v]);
+    }
+}
+
+#define CASE(rows)                              \
+    case rows:                                  \
+        NAME(block)(rows, VECTORS, TRANS_A, s); \
+        break;
+#ifdef __AVX512F__
+#define CASES_OF_LEVEL CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14)
+#else
+#define CASES_OF_LEVEL
+#endif
+#define DEFINE_BLOCKS(name)                                                                 \
+    static void NAME(name)(int64_t rows, const NAME(slab) * s)                              \
+    {                                                                                       \
+        switch (rows) {                                                                     \
+            CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASES_OF_LEVEL default : break; \
+        }                                                                                   \
+    }
+#define DEFINE_FEW(name)                                       \
+    static void NAME(name)(int64_t rows, const NAME(slab) * s) \
+    {                                                          \
+        switch (rows) {                                        \
+            CASE(1) CASE(2) CASE(3) default : break;           \
+        }                                                      \
+    }
+
+#define TRANS_A false
+#define VECTORS 1
+DEFINE_BLOCKS(narrow)
+#undef VECTORS
+#define VECTORS 2
+DEFINE_BLOCKS(full)
+#undef VECTORS
+#define VECTORS WIDE
+DEFINE_FEW(wide)
+#undef VECTORS
+#undef TRANS_A
+#define TRANS_A true
+#define VECTORS 1
+DEFINE_BLOCKS(narrow_t)
+#undef VECTORS
+#define VECTORS 2
+DEFINE_BLOCKS(full_t)
+#undef VECTORS
+#define VECTORS WIDE
+DEFINE_FEW(wide_t)
+#undef VECTORS
+#undef TRANS_A
+#undef CASE
+#undef CASES_OF_LEVEL
+#undef DEFINE_BLOCKS
+#undef DEFINE_FEW
+
+/* ---- panels ---------------------------------------------------------------------------------- */
+
+/* panel[i width + k] = b[k ldb + i] for i < depth, k < n. */
+static void NAME(transpose_panel)(const TYPE *b, int64_t ldb, int64_t depth, int64_t n,
+                                  int64_t width, TYPE *restrict panel)
+{
+    const int64_t depth4 = depth / 4 * 4, n4 = n / 4 * 4;
+    for (int64_t k = 0; k < n4; k += 4) {
+        for (int64_t i = 0; i < depth4; i += 4) {
+            NAME(transpose4)(b + k * ldb + i, ldb, panel + i * width + k, width);
+        }
+    }
+    for (int64_t k = 0; k < n; k++) {
+        for (int64_t i = k < n4 ? depth4 : 0; i < depth; i++) panel[i * width + k] = b[k * ldb + i];
+    }
+}
+
+/* Columns [j, j + n) of a slab of op(B) as rows of `width` elements, zero beyond n. */
+static void NAME(copy_panel)(const rill_gemm *g, int64_t p, int64_t depth, int64_t j, int64_t n,
+                             int64_t width, TYPE *restrict panel)
+{
+    const TYPE *b = (const TYPE *)g->b + (g->trans_b ? j * g->ldb + p : p * g->ldb + j);
+    if (n < width) memset(panel, 0, (size_t)(depth * width) * sizeof(TYPE));
+    if (g->trans_b) {
+        NAME(transpose_panel)(b, g->ldb, depth, n, width, panel);
+        return;
+    }
+    for (int64_t i = 0; i < depth; i++) {
+        memcpy(panel + i * width, b + i * g->ldb, (size_t)n * sizeof(TYPE));
+    }
+}
+
+typedef void (*NAME(rows_fn))(int64_t rows, const NAME(slab) * s);
+
+/* All rows against one panel, in blocks of nearly equal height. */
+static void NAME(all_rows)(const rill_gemm *g, NAME(rows_fn) block, NAME(slab) s)
+{
+    const int64_t blocks = (g->m + MAX_ROWS - 1) / MAX_ROWS;
+    const TYPE *a = s.a;
+    TYPE *c = s.c;
+    for (int64_t t = 0; t < blocks; t++) {
+        const int64_t i = g->m * t / blocks, end = g->m * (t + 1) / blocks;
+        s.a = a + (g->trans_a ? i : i * g->lda);
+        s.c = c + i * g->ldc;
+        block(end - i, &s);
+    }
+}
+
+/* The same where the panel is wider than what is left of C: through a block on the stack. */
+static void NAME(all_rows_edge)(const rill_gemm *g, NAME(rows_fn) block, NAME(slab) s, int64_t n)
+{
+    TYPE edge[MAX_ROWS * 2 * NAME(LANES)];
+    const int64_t blocks = (g->m + MAX_ROWS - 1) / MAX_ROWS, ld = 2 * NAME(LANES);
+    const TYPE *a = s.a;
+    TYPE *c = s.c;
+    s.c = edge;
+    s.ldc = ld;
+    if (s.load) memset(edge, 0, sizeof edge);
+    for (int64_t t = 0; t < blocks; t++) {
+        const int64_t i = g->m * t / blocks, rows = g->m * (t + 1) / blocks - i;
+        TYPE *to = c + i * g->ldc;
+        s.a = a + (g->trans_a ? i : i * g->lda);
+        for (int64_t r = 0; s.load && r < rows; r++) {
+            memcpy(edge + r * ld, to + r * g->ldc, (size_t)n * sizeof(TYPE));
+        }
+        block(rows, &s);
+        for (int64_t r = 0; r < rows; r++) {
+            memcpy(to + r * g->ldc, edge + r * ld, (size_t)n * sizeof(TYPE));
+        }
+    }
+}
+
+/* ---- the product ----------------------------------------------------------------------------- */
+
+/* Columns [j, n) of a slab, two vectors or fewer at a time. */
+static void NAME(columns)(const rill_gemm *g, NAME(slab) s, int64_t p, int64_t j)
+{
+    _Alignas(64) TYPE panel[PANEL_BYTES / sizeof(TYPE)];
+    TYPE *c = s.c;
+    for (int64_t n; j < g->n; j += n) {
+        n = g->n - j < 2 * NAME(LANES) ? g->n - j : 2 * NAME(LANES);
+        const int64_t width = n > NAME(LANES) ? 2 * NAME(LANES) : NAME(LANES);
+        NAME(rows_fn) block = g->trans_a ? NAME(full_t) : NAME(full);
+        if (width == NAME(LANES)) block = g->trans_a ? NAME(narrow_t) : NAME(narrow);
+        s.c = c + j;
+        if (g->trans_b || n < width) {
+            NAME(copy_panel)(g, p, s.depth, j, n, width, panel);
+            s.b = panel;
+            s.ldb = width;
+        } else {
+            s.b = (const TYPE *)g->b + p * g->ldb + j;
+            s.ldb = g->ldb;
+        }
+        if (n < width) {
+            NAME(all_rows_edge)(g, block, s, n);
+        } else {
+            NAME(all_rows)(g, block, s);
+        }
+    }
+}
+
+/* A few rows: wider panels, since the chains of two vectors would wait for each other. Returns the
+ * first column that is left. */
+static int64_t NAME(wide_columns)(const rill_gemm *g, NAME(slab) s, int64_t p)
+{
+    const int64_t width = WIDE * NAME(LANES);
+    int64_t j = 0;
+    if (g->m > FEW_ROWS || g->trans_b) return 0;
+    TYPE *c = s.c;
+    s.ldb = g->ldb;
+    for (; j + width <= g->n; j += width) {
+        s.b = (const TYPE *)g->b + p * g->ldb + j;
+        s.c = c + j;
+        (g->trans_a ? NAME(wide_t) : NAME(wide))(g->m, &s);
+    }
+    return j;
+}
+
+static void NAME(product)(const rill_gemm *g)
+{
+    for (int64_t p = 0; p < g->k; p += DEPTH) {
+        const NAME(slab) s = {.depth = g->k - p < DEPTH ? g->k - p : DEPTH,
+                              .a = (const TYPE *)g->a + (g->trans_a ? p * g->lda : p),
+                              .c = g->c,
+                              .lda = g->lda,
+                              .ldc = g->ldc,
+                              .load = g->accumulate || p > 0};
+        NAME(columns)(g, s, p, NAME(wide_columns)(g, s, p));
+    }
+}
