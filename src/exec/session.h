@@ -50,6 +50,13 @@ typedef struct rill_run {
     const rill_run_options *options;
 } rill_run;
 
+/* The instance for a run with these options: found by its key, or compiled. Checks the feeds. */
+rill_status rill_instance_get(rill_session *s, const rill_run_options *o, rill_instance **out,
+                              rill_error *err);
+/* Finds the feed of each of the program's inputs. */
+rill_status rill_instance_feed(rill_instance *in, const rill_run_options *o, rill_error *err);
+void rill_instance_free(rill_session *s, rill_instance *in);
+
 /* Runs one unit of one step. */
 rill_status rill_run_unit(const rill_run *run, int worker, uint32_t step, uint32_t phase,
                           int64_t unit, rill_error *err);
