@@ -44,9 +44,10 @@ static int open_job(const cli *c, job *j)
     rill_session_options so = RILL_SESSION_OPTIONS_INIT;
     const char *split = cli_get(c, "split") ? cli_get(c, "split") : "test";
     *j = (job){0};
-    if (!cli_get(c, "data")) return cli_usage(c, "--data is needed, as in --data synthetic:digits");
+    if (!cli_get(c, "data"))
+        return cli_usage(c, "--data SPEC is missing, as in --data synthetic:digits");
     if (!cli_get(c, "params"))
-        return cli_usage(c, "--params is needed: the file that rill train wrote");
+        return cli_usage(c, "--params FILE is missing: what `rill train` wrote");
     if (strcmp(split, "train") != 0 && strcmp(split, "test") != 0)
         return cli_usage(c, "--split: expected train or test, got \"%s\"", split);
     if (!cli_session_options(c, &so) || !cli_int(c, "batch-size", 1, INT32_MAX, &j->batch))

@@ -156,6 +156,27 @@ static void take_seed(const cli *c, rill_session_options *so)
 
 /* ---- training -------------------------------------------------------------------------------- */
 
+/* A checkpoint holds the learning rate, too: --learning-rate goes before it. */
+static rill_status set_learning_rate(const cli *c, rill_session *s, rill_error *err)
+{
+    rill_value v = rill_graph_find(rill_session_graph(s), "opt/learning_rate");
+    const rill_tensor *now = rill_session_get(s, v);
+    double rate = 0;
+    rill_tensor *t;
+    if (!now || !cli_get(c, "learning-rate") ||
+        !cli_number(c, "learning-rate", &cli_positive, &rate))
+        return RILL_OK;
+    rill_status st = rill_tensor_create(c->context, rill_tensor_dtype(now), RILL_SCALAR, &t, err);
+    if (st != RILL_OK) return st;
+    if (rill_tensor_dtype(t) == RILL_F64)
+        *(double *)rill_tensor_data(t) = rate;
+    else
+        *(float *)rill_tensor_data(t) = (float)rate;
+    st = rill_session_set(s, v, t, err);
+    rill_tensor_destroy(t);
+    return st;
+}
+
 /* Loads the checkpoint of --resume, and what goes on from it: history and best epoch. */
 static int resume(trainer *t, rill_session *s, bool validation)
 {
@@ -165,6 +186,7 @@ static int resume(trainer *t, rill_session *s, bool validation)
     rill_error err;
     if (file && rill_checkpoint_load(s, file, &t->first_epoch, &err) != RILL_OK)
         return cli_fail(c, file, &err);
+    if (file && set_learning_rate(c, s, &err) != RILL_OK) return cli_fail(c, file, &err);
     int status = train_open_best(t, block, validation);
     return status ? status : train_open_history(t, block, validation);
 }

@@ -1,0 +1,161 @@
+/* check, grad, gradcheck, show, ops and schema. */
+#include "command.h"
+
+static void test_check(void **state)
+{
+    (void)state;
+    ran(0, "rill check xor.json");
+    printed("graph xor: valid\n\n"
+            "node    op                            output        parameters\n"
+            "x       input                         f32[batch,2]           0\n"
+            "y       input                         i32[batch]             0\n"
+            "hidden  dense                         f32[batch,8]          24\n"
+            "logits  dense                         f32[batch,2]          18\n"
+            "p       softmax                       f32[batch,2]           0\n"
+            "loss    sparse_softmax_cross_entropy  f32[]                  0\n\n"
+            "parameters:                 42\n"
+            "  trainable:                42\n"
+            "  non-trainable:             0\n",
+            "");
+    ran(0, "rill check mnist_mlp.json"); /* seed Q11-Q14 */
+    said(command_out, "\ndense1    dense                         f32[batch,256]     200,960\n");
+    said(command_out, "\ndropout1  dropout                       f32[batch,256]           0\n");
+    said(command_out, "\ndense2    dense                         f32[batch,128]      32,896\n");
+    said(command_out, "\ndropout2  dropout                       f32[batch,128]           0\n");
+    said(command_out, "\nlogits    dense                         f32[batch,10]        1,290\n");
+    said(command_out, "\nparameters:            235,146\n"
+                      "  trainable:           235,146\n"
+                      "  non-trainable:             0\n");
+    ran(0, "rill check mnist_cnn.json"); /* seed Q16 */
+    said(command_out, "\nparameters:          1,199,882\n");
+    ran(0, "rill check mnist_mlp.json --memory --batch-size 7");
+    said(command_out, "bytes, with symbolic dimensions of 7:\n");
+    said(command_out, "\nrun ");
+    said(command_out, "\ntrain ");
+    ran(2, "rill check none.json");
+    printed("", "rill check: none.json: cannot open: No such file or directory\n");
+    ran(2, "rill check /tmp");
+    printed("", "rill check: /tmp: expected a file, got a folder\n");
+}
+
+static void test_grad(void **state)
+{
+    (void)state;
+    ran(0, "rill grad regression.json -o g.json");
+    printed("", "");
+    ran(0, "rill run g.json --input 'x=[[1,2,3]]' --input 'y=[2]' --output grad/w --output grad/b");
+    printed("grad/w: f32[3,1] = [[-4],[-8],[-12]]\ngrad/b: f32[] = -4\n", "");
+    ran(0, "rill grad regression.json --of loss --wrt x,w --prefix d_ -o - >h.json && rill run "
+           "h.json --input 'x=[[1,2,3]]' --input 'y=[2]' --output d_x --output d_w");
+    printed("d_x: f32[1,3] = [[0,0,0]]\nd_w: f32[3,1] = [[-4],[-8],[-12]]\n", "");
+    ran(2, "rill grad g.json -o gg.json");
+    printed("", "rill grad: the name \"grad/w\" is taken; choose another --prefix\n");
+    ran(0, "rill grad g.json --prefix again/ -o gg.json && rill check gg.json");
+    ran(0, "rill grad regression.json --wrt y,w -o - >/dev/null");
+    ran(0, "rill grad xor.json --of loss --wrt x -o x.json");
+    ran(2, "rill grad xor.json");
+    printed("", "rill grad: -o OUT.json is missing (-o - writes to the standard output)\n");
+    ran(2, "rill grad xor.json --of p -o o.json");
+    printed("", "rill grad: --of: expected a float scalar, got \"p\" of f32[batch,2]\n");
+    ran(2, "rill grad xor.json --of los -o o.json");
+    printed("", "rill grad: --of: no value is called \"los\"; did you mean \"loss\"?\n");
+    ran(2, "rill grad xor.json --wrt x,x -o o.json");
+    printed("", "rill grad: --wrt: \"x\" is named twice\n");
+    ran(2, "rill grad xor.json --wrt x,,p -o o.json");
+    ran(2, "rill grad xor.json --wrt y -o o.json"); /* integers have no gradient */
+    assert_false(is_there("o.json"));
+}
+
+/* Where the loss does not depend on a variable: zeros and a warning. */
+static void test_grad_of_the_independent(void **state)
+{
+    (void)state;
+    write_text(
+        "free.json",
+        "{\"format\":\"rill-graph\",\"version\":1,\"variables\":[{\"name\":\"a\",\"dtype\":"
+        "\"f32\",\"shape\":[],\"data\":3},{\"name\":\"b\",\"dtype\":\"f32\",\"shape\":[2]}],"
+        "\"nodes\":[{\"name\":\"l\",\"op\":\"square\",\"inputs\":[\"a\"]}],\"outputs\":[\"l\"]}");
+    ran(0, "rill grad free.json --of l -o g.json");
+    printed("", "rill grad: warning: the loss does not depend on \"b\": its gradient is zeros\n");
+    ran(0, "rill run g.json");
+    printed("l: f32[] = 9\ngrad/a: f32[] = 6\ngrad/b: f32[2] = [0,0]\n", "");
+    ran(2, "rill grad free.json -o g.json");
+    said(command_err, "rill grad: --of LOSS is needed");
+}
+
+static void test_gradcheck(void **state)
+{
+    (void)state;
+    ran(0, "rill gradcheck xor.json");
+    said(command_out, "PASS  hidden/weight                    16 checked; worst [");
+    said(command_out, "\n4 passed, 0 with kinks, 0 failed "
+                      "(|analytic - numeric| <= 1e-07 + 1e-05 max(|analytic|, |numeric|))\n");
+    ran(0, "rill gradcheck xor.json --json --order 2 --wrt out/bias --seed 3 --threads 1");
+    printed_json();
+    said(command_out, "{\"rows\": [{\"name\": \"out/bias\", \"verdict\": \"PASS\", \"order\": 1, ");
+    said(command_out, "], \"passed\": 2, \"kinks\": 0, \"failed\": 0}\n");
+    ran(0, "rill gradcheck xor.json --training --input 'x=[[0,1],[1,1]]' --input 'y=[1,0]'");
+    ran(0, "rill gradcheck --ops softmax");
+    ran(0, "rill gradcheck --ops softmax --json");
+    printed_json();
+    /* A step as large as the values makes the numeric slopes wrong. */
+    ran(1, "rill gradcheck xor.json --eps 10");
+    said(command_out, "FAIL  ");
+    ran(1, "rill gradcheck xor.json --eps 10 --json");
+    printed_json();
+    ran(2, "rill gradcheck");
+    said(command_err, "rill gradcheck: GRAPH or --ops is missing");
+    ran(2, "rill gradcheck xor.json --of q");
+    ran(2, "rill gradcheck xor.json --order 3");
+    ran(2, "rill gradcheck xor.json --eps 0");
+}
+
+static void test_show(void **state)
+{
+    (void)state;
+    ran(0, "rill show regression.json");
+    printed(
+        "graph regression (%0 x: f32[batch,3], %1 y: f32[batch], %2 w: f32[3,1], %3 b: f32[]) -> "
+        "(%6, %7) {\n"
+        "  %4 = matmul %0, %2             : f32[batch,1]  # xw\n"
+        "  %5 = squeeze %4 {axes=[1]}     : f32[batch]  # flat\n"
+        "  %6 = add %5, %3                : f32[batch]  # prediction\n"
+        "  %7 = mean_squared_error %6, %1 : f32[]  # loss\n}\n",
+        "");
+    ran(0, "rill show regression.json --format dot");
+    assert_int_equal(strncmp(command_out, "digraph \"regression\" {\n", 23), 0);
+    said(command_out, "  n0 -> n4 [label=\"f32[batch,3]\"];\n");
+    said(command_out, "\n}\n");
+    ran(0, "rill show regression.json --expand --format dot");
+    ran(2, "rill show regression.json --format tex");
+    printed("", "rill show: --format: expected text or dot, got \"tex\"\n");
+}
+
+static void test_ops_and_schema(void **state)
+{
+    (void)state;
+    ran(0, "rill ops");
+    said(command_out, "elementwise\n");
+    said(command_out, "\n  matmul ");
+    ran(0, "for op in $(rill ops | sed -n 's/^  \\([a-z0-9_]*\\) .*/\\1/p'); do rill ops $op "
+           ">.one && grep -q '^Gradient: ' .one && ! grep -q 'Gradient: missing' .one || exit 1; "
+           "done");
+    ran(0, "rill ops softmax");
+    said(command_out, "softmax\n\n");
+    said(command_out, "\nAttributes:\n- `axis` (integer, -1)");
+    ran(0, "rill ops batch_norm");
+    said(command_out, "- `epsilon` (number, 1e-05)");
+    ran(0, "rill schema");
+    printed_json();
+    said(command_out, "\"$schema\"");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_check),     cmocka_unit_test(test_grad),
+        cmocka_unit_test(test_gradcheck), cmocka_unit_test(test_grad_of_the_independent),
+        cmocka_unit_test(test_show),      cmocka_unit_test(test_ops_and_schema),
+    };
+    return RUN_COMMAND_TESTS(tests);
+}
