@@ -256,6 +256,8 @@ static bool accepts(const rill_call *call, const rill_conv *c)
     for (size_t i = 0; i < RILL_LEN(sizes); i++) {
         if (sizes[i] > INT32_MAX) return false;
     }
+    /* one unrolled row must not need a size beyond all memory, also where the tensors are empty */
+    if ((double)c->w.out * (double)rill_conv_depth(c) > INT32_MAX) return false;
     return rill_dtype_is_float(call->in[0].dtype);
 }
 
