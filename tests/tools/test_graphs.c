@@ -32,6 +32,9 @@ static void test_check(void **state)
     said(command_out, "bytes, with symbolic dimensions of 7:\n");
     said(command_out, "\nrun ");
     said(command_out, "\ntrain ");
+    ran(2, "sed 's/\"loss\": \"loss\"/\"loss\": \"p\"/' xor.json >p.json; rill check p.json");
+    printed("", "rill check: p.json:24:13: training: loss: expected a scalar of f32 or f64, got "
+                "f32[batch,2]\n");
     ran(2, "rill check none.json");
     printed("", "rill check: none.json: cannot open: No such file or directory\n");
     ran(2, "rill check /tmp");
