@@ -4,6 +4,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -101,10 +102,38 @@ static void test_bad_tensors_are_refused(void **state)
     expect_failure(rill_tensor_from(NULL, RILL_F32, RILL_SHAPE(2), data, 9, &t, &err),
                    "tensor: expected 8 bytes for its dtype and shape, got 9");
     assert_null(t);
-    /* asking for more than there is fails in words */
-    rill_status st = rill_tensor_create(NULL, RILL_U8, RILL_SHAPE((int64_t)1 << 62), &t, &err);
+}
+
+static void *alloc_little(void *user, size_t size, size_t align)
+{
+    (void)user;
+    void *p = NULL;
+    return size > 1 << 20 || posix_memalign(&p, align, size) != 0 ? NULL : p;
+}
+static void release(void *user, void *ptr, size_t size)
+{
+    (void)user;
+    (void)size;
+    free(ptr);
+}
+
+/* Asking for more than there is fails in words. */
+static void test_no_memory(void **state)
+{
+    (void)state;
+    rill_allocator a = RILL_ALLOCATOR_INIT;
+    a.alloc = alloc_little;
+    a.release = release;
+    rill_context_options o = RILL_CONTEXT_OPTIONS_INIT;
+    o.allocator = &a;
+    rill_context *ctx;
+    assert_int_equal(rill_context_create(&o, &ctx, &err), RILL_OK);
+    rill_tensor *t;
+    rill_status st = rill_tensor_create(ctx, RILL_U8, RILL_SHAPE((int64_t)1 << 62), &t, &err);
     assert_int_equal(st, RILL_ERR_NOMEM);
     assert_string_equal(err.message, "out of memory (tensor data)");
+    assert_null(t);
+    rill_context_destroy(ctx);
 }
 
 /* ---- conversion ------------------------------------------------------------------------------ */
@@ -159,11 +188,9 @@ static void test_i64_rounds_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dtypes),
-        cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_making),
-        cmocka_unit_test(test_bad_tensors_are_refused),
-        cmocka_unit_test(test_conversion_saturates),
+        cmocka_unit_test(test_dtypes),          cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_making),          cmocka_unit_test(test_bad_tensors_are_refused),
+        cmocka_unit_test(test_no_memory),       cmocka_unit_test(test_conversion_saturates),
         cmocka_unit_test(test_i64_rounds_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
