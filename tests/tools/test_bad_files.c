@@ -71,7 +71,7 @@ static void test_changed_words(void **state)
         {"\"adam\"", "\"adem\"", "did you mean \"adam\"?"},
         {"\"learning_rate\"", "\"learning_rat\"", "did you mean \"learning_rate\"?"},
         {"\"batch_size\": 16", "\"batch_size\": 0", "0"},
-        {"\"epochs\": 20", "\"epochs\": \"20\"", NULL},
+        {"\"epochs\": 20", "\"epochs\": \"twenty\"", NULL},
         {"{", "[", "syntax error"},
         {"{", "{,", "syntax error"},
         {"\"name\": \"xor\"", "\"name\": \"x\001r\"", "syntax error"},
