@@ -21,11 +21,8 @@ export PKG_CONFIG_PATH="${pc%/rill.pc}"
 use() { pkg-config --define-variable=prefix="$prefix" "$@" rill; }
 cflags=$(use --cflags)
 shared=$(use --libs)
-static=$(use --static --libs)
-
-# The linker takes a static library only where it finds no shared one.
-mkdir "$stage/static"
-cp "$libdir/librill.a" "$stage/static"
+# As the README says: by its file name, the linker takes the static library where both are there.
+static=$(use --static --libs | sed 's/-lrill/-l:librill.a/')
 
 mkdir "$stage/out"
 cd "$stage/out" # away from the sources: nothing of the tree is found by chance
@@ -37,8 +34,7 @@ for file in "$source"/examples/*.c; do
     # shellcheck disable=SC2086 # lists of options
     {
         $cc -std=c11 -Wall -Wextra -Wconversion -pedantic -Werror "$name.c" $cflags $shared $own -o "$name"
-        $cc -std=c11 "$name.c" $cflags -L"$stage/static" $(echo "$static" | sed "s|-L$libdir||") $own \
-            -o "$name-static"
+        $cc -std=c11 "$name.c" $cflags $static $own -o "$name-static"
     }
     if readelf -d "$name-static" | grep -q librill; then
         echo "$name-static needs the shared library"
