@@ -59,7 +59,8 @@ static void swish_vjp(const rill_vjp *v)
     rill_dtype dtype = rill_value_type(g, v->x[0]).dtype;
     rill_value beta = rill_scalar(g, dtype, v->attrs[0].u.f), one = rill_scalar(g, dtype, 1);
     rill_value s = rill_sigmoid(g, rill_mul(g, beta, v->x[0]));
-    rill_value rest = rill_mul(g, rill_mul(g, beta, v->y[0]), rill_sub(g, one, s));
+    rill_value left = rill_sub(g, one, s);
+    rill_value rest = rill_mul(g, rill_mul(g, beta, v->y[0]), left);
     v->dx[0] = rill_mul(g, v->dy[0], rill_add(g, s, rest));
 }
 

@@ -55,8 +55,10 @@ RILL_API rill_dim rill_symbol(rill_graph *g, const char *name);
 RILL_API const char *rill_symbol_name(const rill_graph *g, rill_dim dim);
 
 /* Names the next node that is added (within the current scope) and returns g, so that
- * `rill_relu(rill_named(g, "act"), x)` reads well. Without it a node is called after its op, with a
- * number. Names are unique; 1-255 bytes of UTF-8 without control characters, white space or : = , %
+ * `rill_relu(rill_named(g, "act"), x)` reads well. The other arguments of such a call must not add
+ * nodes themselves: C leaves open which argument comes first. Without it a node is called after its
+ * op, with a number. Names are unique; 1-255 bytes of UTF-8 without control characters, white space
+ * or : = , %
  * " \ */
 RILL_API rill_graph *rill_named(rill_graph *g, const char *name);
 /* Names of nodes added until the matching end get the prefix "NAME/". Scopes nest. */

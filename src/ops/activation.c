@@ -84,7 +84,8 @@ static void leaky_relu_expand(const rill_expand *e)
 {
     rill_graph *const g = e->graph;
     const rill_value x = e->x[0], alpha = rill_scalar_like(g, x, e->attrs[0].u.f);
-    e->y[0] = rill_select(g, is_positive(g, x), x, rill_mul(g, alpha, x));
+    const rill_value left = rill_mul(g, alpha, x);
+    e->y[0] = rill_select(g, is_positive(g, x), x, left);
 }
 static const rill_attr_spec leaky_relu_attrs[] = {
     RILL_A_FLOAT("alpha", 0.01, 0, 0, "the slope on the left"),
@@ -120,7 +121,8 @@ static void softplus_expand(const rill_expand *e)
     rill_graph *const g = e->graph;
     const rill_value x = e->x[0];
     const rill_value decay = rill_exp(g, rill_neg(g, rill_abs(g, x)));
-    e->y[0] = rill_add(g, rill_relu(g, x), rill_log1p(g, decay));
+    const rill_value rest = rill_log1p(g, decay);
+    e->y[0] = rill_add(g, rill_relu(g, x), rest);
 }
 /* The kinks of relu and abs at 0 cancel in the value, but not in their conventions for the slope.
  */
@@ -165,9 +167,11 @@ static void gelu_expand(const rill_expand *e)
     const rill_value x = e->x[0], one = rill_scalar_like(g, x, 1);
     if (strcmp(e->attrs[0].u.s, "tanh") == 0) {
         /* (1 + tanh u) / 2 = sigmoid(2 u), which keeps its digits on the left */
-        const rill_value cubic = rill_mul(g, rill_scalar_like(g, x, 0.044715), rill_square(g, x));
+        const rill_value square = rill_square(g, x);
+        const rill_value cubic = rill_mul(g, rill_scalar_like(g, x, 0.044715), square);
         const rill_value scale = rill_scalar_like(g, x, 2 * SQRT_TWO_OVER_PI);
-        const rill_value u = rill_mul(g, rill_mul(g, scale, x), rill_add(g, one, cubic));
+        const rill_value factor = rill_add(g, one, cubic);
+        const rill_value u = rill_mul(g, rill_mul(g, scale, x), factor);
         e->y[0] = rill_mul(g, x, rill_sigmoid(g, u));
         return;
     }
@@ -262,7 +266,8 @@ static void prelu_expand(const rill_expand *e)
 {
     rill_graph *const g = e->graph;
     const rill_value x = e->x[0], slope = e->x[1];
-    e->y[0] = rill_select(g, is_positive(g, x), x, rill_mul(g, slope, x));
+    const rill_value left = rill_mul(g, slope, x);
+    e->y[0] = rill_select(g, is_positive(g, x), x, left);
 }
 
 static const rill_port prelu_in[] = {

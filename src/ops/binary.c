@@ -114,8 +114,8 @@ static rill_value pow_slope(rill_graph *g, rill_value a, rill_value b)
     if (rill_value_constant(g, b, &constant) && constant != 0)
         return rill_mul(g, b, rill_pow(g, a, rill_scalar_like(g, b, constant - 1)));
     const rill_value one = rill_scalar_like(g, b, 1), zero = rill_scalar_like(g, b, 0);
-    const rill_value both_zero =
-        rill_logical_and(g, rill_equal(g, a, zero), rill_equal(g, b, zero));
+    const rill_value b_zero = rill_equal(g, b, zero);
+    const rill_value both_zero = rill_logical_and(g, rill_equal(g, a, zero), b_zero);
     const rill_value exponent = rill_select(g, both_zero, one, b);
     return rill_mul(g, b, rill_pow(g, a, rill_sub(g, exponent, one)));
 }
@@ -191,7 +191,8 @@ BINARY(mod, number, 0, "The remainder, with the divisor's sign.", "y = a - b flo
 
 static rill_value squared_radius(rill_graph *g, rill_value a, rill_value b)
 {
-    return rill_add(g, rill_square(g, a), rill_square(g, b));
+    const rill_value b_square = rill_square(g, b);
+    return rill_add(g, rill_square(g, a), b_square);
 }
 
 static const rill_op_case atan2_cases[] = {

@@ -181,7 +181,8 @@ static void expand_binary_cross_entropy(const rill_expand *e)
     rill_graph *g = e->graph;
     rill_value p = e->x[0], t = e->x[1], one = rill_scalar(g, dtype_of(g, p), 1);
     rill_value yes = rill_mul(g, t, log_probability(g, p));
-    rill_value no = rill_mul(g, rill_sub(g, one, t), log_probability(g, rill_sub(g, one, p)));
+    rill_value log_no = log_probability(g, rill_sub(g, one, p));
+    rill_value no = rill_mul(g, rill_sub(g, one, t), log_no);
     e->y[0] = reduce(g, rill_neg(g, rill_add(g, yes, no)), e->attrs);
 }
 
@@ -234,7 +235,8 @@ static void vjp_sparse_softmax_cross_entropy(const rill_vjp *v)
     rill_value x = v->x[0];
     if (!v->wants[0]) return;
     rill_value hot = rill_one_hot(g, v->x[1], n_classes(g, x), dtype_of(g, x));
-    v->dx[0] = rill_mul(g, rill_sub(g, rill_softmax(g, x, -1), hot), row_cotangent(v));
+    rill_value dloss = row_cotangent(v);
+    v->dx[0] = rill_mul(g, rill_sub(g, rill_softmax(g, x, -1), hot), dloss);
 }
 
 /* t softplus(-x) + (1 - t) softplus(x): no term cancels another for targets in [0, 1]. */
@@ -243,7 +245,8 @@ static void expand_sigmoid_cross_entropy(const rill_expand *e)
     rill_graph *g = e->graph;
     rill_value x = e->x[0], t = e->x[1], one = rill_scalar(g, dtype_of(g, x), 1);
     rill_value yes = rill_mul(g, t, rill_softplus(g, rill_neg(g, x)));
-    rill_value no = rill_mul(g, rill_sub(g, one, t), rill_softplus(g, x));
+    rill_value log_no = rill_softplus(g, x);
+    rill_value no = rill_mul(g, rill_sub(g, one, t), log_no);
     e->y[0] = reduce(g, rill_add(g, yes, no), e->attrs);
 }
 

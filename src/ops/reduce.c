@@ -180,7 +180,8 @@ static void expand_logsumexp(const rill_expand *e)
     size_t n = n_axes_of(axes);
     rill_dtype dtype = rill_type_of(g, e->x[0])->dtype;
     rill_value max = rill_reduce_max(g, rill_stop_gradient(g, e->x[0]), list, n, true);
-    rill_value finite = rill_less(g, rill_abs(g, max), rill_scalar(g, dtype, (double)INFINITY));
+    rill_value infinity = rill_scalar(g, dtype, (double)INFINITY);
+    rill_value finite = rill_less(g, rill_abs(g, max), infinity);
     max = rill_select(g, finite, max, rill_scalar(g, dtype, 0));
     rill_value sum = rill_reduce_sum(g, rill_exp(g, rill_sub(g, e->x[0], max)), list, n, true);
     rill_value y = rill_add(g, rill_log(g, sum), max);

@@ -68,7 +68,29 @@ static const rill_port bool_out[] = {{.name = "y", .dtypes = RILL_M_BOOL, .doc =
 static rill_value square_minus_one(rill_graph *g, rill_value x)
 {
     const rill_value one = rill_scalar_like(g, x, 1);
-    return rill_mul(g, rill_sub(g, x, one), rill_add(g, x, one));
+    const rill_value above = rill_add(g, x, one);
+    return rill_mul(g, rill_sub(g, x, one), above);
+}
+
+/* The order in which C evaluates arguments is open, and the order of nodes should not be: so values
+ * that add nodes are not built side by side in one call. */
+static rill_value square_plus_one(rill_graph *g, rill_value x)
+{
+    const rill_value one = rill_scalar_like(g, x, 1);
+    return rill_add(g, rill_square(g, x), one);
+}
+
+static rill_value one_minus_square(rill_graph *g, rill_value x)
+{
+    const rill_value square = rill_square(g, x);
+    return rill_sub(g, rill_scalar_like(g, x, 1), square);
+}
+
+/* The slope of erf: 2 / sqrt(pi) e^(-x^2). */
+static rill_value bell(rill_graph *g, rill_value x)
+{
+    const rill_value scale = rill_scalar_like(g, x, TWO_OVER_SQRT_PI);
+    return rill_mul(g, rill_exp(g, rill_neg(g, rill_square(g, x))), scale);
 }
 
 static rill_value one_minus_square_root(rill_graph *g, rill_value x)
@@ -194,7 +216,7 @@ static const rill_op_case tan_cases[] = {
     {.in = "f[4] = [-1.25, 0, 0.5, 1]",
      .out = "[-3.00956967386, 0, 0.546302489844, 1.55740772465]"},
     RANDOM_CASES("-1.2..1.2")};
-VJP(tan, rill_mul(g, dy, rill_add(g, rill_square(g, y), rill_scalar_like(g, y, 1))))
+VJP(tan, rill_mul(g, dy, square_plus_one(g, y)))
 UNARY(tan, float, RILL_GRADIENT_VJP, tan_vjp, "The tangent.", "y = tan x", "x in radians.")
 
 static const rill_op_case asin_cases[] = {
@@ -217,7 +239,7 @@ static const rill_op_case atan_cases[] = {
     {.in = "f[5] = [-2, -0.5, 0, 1, 10]",
      .out = "[-1.10714871779, -0.463647609001, 0, 0.785398163397, 1.4711276743]"},
     RANDOM_CASES("-2..2")};
-VJP(atan, rill_div(g, dy, rill_add(g, rill_square(g, x), rill_scalar_like(g, x, 1))))
+VJP(atan, rill_div(g, dy, square_plus_one(g, x)))
 UNARY(atan, float, RILL_GRADIENT_VJP, atan_vjp, "The arctangent.", "y = arctan x", NULL)
 
 static const rill_op_case sinh_cases[] = {
@@ -240,7 +262,7 @@ static const rill_op_case tanh_cases[] = {
     {.in = "f[5] = [-2, -0.5, 0, 1, 10]",
      .out = "[-0.964027580076, -0.46211715726, 0, 0.761594155956, 0.999999995878]"},
     RANDOM_CASES("-2..2")};
-VJP(tanh, rill_mul(g, dy, rill_sub(g, rill_scalar_like(g, y, 1), rill_square(g, y))))
+VJP(tanh, rill_mul(g, dy, one_minus_square(g, y)))
 UNARY(tanh, float, RILL_GRADIENT_VJP, tanh_vjp, "The hyperbolic tangent.",
       "y = (e^x - e^-x) / (e^x + e^-x)", NULL)
 
@@ -248,7 +270,7 @@ static const rill_op_case asinh_cases[] = {
     {.in = "f[5] = [-2, -0.5, 0, 1, 10]",
      .out = "[-1.44363547518, -0.48121182506, 0, 0.88137358702, 2.9982229503]"},
     RANDOM_CASES("-2..2")};
-VJP(asinh, rill_div(g, dy, rill_sqrt(g, rill_add(g, rill_square(g, x), rill_scalar_like(g, x, 1)))))
+VJP(asinh, rill_div(g, dy, rill_sqrt(g, square_plus_one(g, x))))
 UNARY(asinh, float, RILL_GRADIENT_VJP, asinh_vjp, "The inverse of the hyperbolic sine.",
       "y = ln(x + (x^2 + 1)^(1/2))", NULL)
 
@@ -270,9 +292,7 @@ static const rill_op_case erf_cases[] = {
     {.in = "f[6] = [-2, -0.5, 0, 0.25, 1, 3]",
      .out = "[-0.995322265019, -0.520499877813, 0, 0.276326390168, 0.84270079295, 0.999977909503]"},
     RANDOM_CASES("-2..2")};
-VJP(erf, rill_mul(g, dy,
-                  rill_mul(g, rill_exp(g, rill_neg(g, rill_square(g, x))),
-                           rill_scalar_like(g, x, TWO_OVER_SQRT_PI))))
+VJP(erf, rill_mul(g, dy, bell(g, x)))
 UNARY(erf, float, RILL_GRADIENT_VJP, erf_vjp, "The error function.",
       "y = 2 / pi^(1/2) * integral of e^(-t^2) from 0 to x", NULL)
 

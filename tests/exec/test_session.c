@@ -502,8 +502,9 @@ static void test_nan_finder_names_the_node(void **state)
     (void)state;
     rill_graph *g = graph("nan");
     rill_value x = rill_input(g, "x", RILL_F32, RILL_SHAPE(3));
-    rill_value y = rill_log(rill_named(g, "bad"),
-                            rill_sub(rill_named(g, "shift"), x, rill_scalar(g, RILL_F32, 1)));
+    rill_value one = rill_scalar(g, RILL_F32, 1);
+    rill_value shifted = rill_sub(rill_named(g, "shift"), x, one);
+    rill_value y = rill_log(rill_named(g, "bad"), shifted);
     rill_value z = rill_exp(rill_named(g, "later"), y);
     rill_session *s;
     rill_session_options so = RILL_SESSION_OPTIONS_INIT;

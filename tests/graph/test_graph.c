@@ -286,7 +286,8 @@ static void test_text(void **state)
     rill_value x = rill_input(g, "x", RILL_F32, RILL_SHAPE(batch, 2));
     rill_value w = rill_variable_of(g, "w", RILL_F32, RILL_SHAPE(2, 2), RILL_INIT_ZEROS);
     rill_value y = rill_matmul(g, x, w, false, true);
-    y = rill_mul(rill_named(g, "half"), y, rill_scalar(g, RILL_F32, 0.5));
+    rill_value half = rill_scalar(g, RILL_F32, 0.5);
+    y = rill_mul(rill_named(g, "half"), y, half);
     rill_output(g, y);
     rill_update(g, w, w);
     char *text;

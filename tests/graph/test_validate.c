@@ -7,7 +7,8 @@ static rill_graph *sample(void)
     rill_graph *g = new_graph("g");
     rill_value x = input(g, "x");
     rill_value w = rill_variable_of(g, "w", RILL_F32, RILL_SHAPE(2, 3), RILL_INIT_ZEROS);
-    rill_value y = rill_relu(rill_named(g, "y"), rill_add(rill_named(g, "sum"), x, w));
+    rill_value sum = rill_add(rill_named(g, "sum"), x, w);
+    rill_value y = rill_relu(rill_named(g, "y"), sum);
     rill_output(g, y);
     rill_update(g, w, y);
     expect_valid(g);

@@ -68,7 +68,8 @@ static rill_graph *mode_graph(rill_value *a, rill_value *b, rill_value *y)
     rill_graph *g = new_graph();
     *a = input(g, "a");
     *b = rill_input(g, "b", RILL_F32, RILL_SHAPE(3));
-    *y = rill_select(rill_named(g, "y"), rill_is_training(g), *a, *b);
+    rill_value mode = rill_is_training(g);
+    *y = rill_select(rill_named(g, "y"), mode, *a, *b);
     rill_output(g, *y);
     return g;
 }
