@@ -32,12 +32,17 @@ rill_status rill_session_create(const rill_graph *g, const rill_session_options 
         if (err) *err = g->error;
         return g->error.status;
     }
+    rill_session_options o = RILL_SESSION_OPTIONS_INIT;
+    rill_options_copy(&o, sizeof o, options);
+    if (o.threads < 0)
+        return rill_fail(err, RILL_ERR_INVALID, "threads: expected 0 or more, got %d", o.threads);
+    if (o.level < 0 || o.level > 3)
+        return rill_fail(err, RILL_ERR_INVALID, "level: expected 0 to 3, got %d", o.level);
     rill_session *s = rill_alloc_zero(g->ctx, 1, sizeof *s);
     if (!s) return rill_nomem(err, "session");
     s->ctx = rill_context_retain(g->ctx);
     s->graph = g;
-    s->options = (rill_session_options)RILL_SESSION_OPTIONS_INIT;
-    rill_options_copy(&s->options, sizeof s->options, options);
+    s->options = o;
     s->threads = s->options.threads > 0 ? s->options.threads : rill_cpu_count();
     if (s->threads > RILL_MAX_WORKERS) s->threads = RILL_MAX_WORKERS;
     rill_status st = create_variables(s, err);

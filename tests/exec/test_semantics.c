@@ -545,6 +545,28 @@ static void test_refused_fetches(void **state)
     rill_graph_destroy(g);
 }
 
+static void test_refused_options(void **state)
+{
+    (void)state;
+    rill_graph *g = graph();
+    rill_session *s;
+    rill_session_options o = RILL_SESSION_OPTIONS_INIT;
+    o.threads = -1;
+    assert_int_equal(rill_session_create(g, &o, &s, &err), RILL_ERR_INVALID);
+    assert_string_equal(err.message, "threads: expected 0 or more, got -1");
+    assert_null(s);
+    o.threads = 0;
+    o.level = 7;
+    assert_int_equal(rill_session_create(g, &o, &s, &err), RILL_ERR_INVALID);
+    assert_string_equal(err.message, "level: expected 0 to 3, got 7");
+    o.level = 2;
+    o.threads = 100000; /* more than there can be is as many as there can be */
+    OK(rill_session_create(g, &o, &s, &err));
+    assert_int_equal(rill_session_threads(s), RILL_MAX_WORKERS);
+    rill_session_destroy(s);
+    rill_graph_destroy(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -561,6 +583,7 @@ int main(void)
         cmocka_unit_test(test_denormals_are_flushed_only_inside),
         cmocka_unit_test(test_thread_is_left_alone),
         cmocka_unit_test(test_refused_fetches),
+        cmocka_unit_test(test_refused_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
