@@ -56,7 +56,7 @@ static inline void ran(int status, const char *fmt, ...)
     int got = system(command);
     read_text(".out", command_out, sizeof command_out);
     read_text(".err", command_err, sizeof command_err);
-    if (strstr(command_err, "Sanitizer") || strstr(command_err, "runtime error:") ||
+    if (strstr(command_err, "Sanitizer:") || strstr(command_err, "runtime error:") ||
         !WIFEXITED(got) || WEXITSTATUS(got) != status)
         fail_msg("$ %s\nexpected status %d, got %d (%s)\nout: %.2000s\nerr: %.4000s", line, status,
                  WIFEXITED(got) ? WEXITSTATUS(got) : WTERMSIG(got),
