@@ -161,6 +161,14 @@ static rill_status load_attrs(walk *w, const rill_op *op, rill_json object, rill
 
 /* ---- adding a node --------------------------------------------------------------------------- */
 
+/* Names that the format has settled, but that this version does not have. */
+static const char *const later_ops[] = {
+    "avg_pool1d", "avg_pool3d", "conv1d",           "conv2d_transpose",
+    "conv3d",     "cumsum",     "depthwise_conv2d", "flip",
+    "max_pool1d", "max_pool3d", "reduce_prod",      "split",
+    "stack",      "tile",
+};
+
 static rill_status find_op(const rill_loader *l, rill_json v, const rill_op **op)
 {
     const char *name = rill_json_string(v);
@@ -168,6 +176,12 @@ static rill_status find_op(const rill_loader *l, rill_json v, const rill_op **op
     if (!name) return rill_load_at(l, rill_json_expected(v, l->err, "the name of an op"), "op");
     *op = rill_op_find(l->ctx, name);
     if (*op) return RILL_OK;
+    for (size_t i = 0; i < RILL_LEN(later_ops); i++)
+        if (strcmp(later_ops[i], name) == 0) {
+            rill_fail(l->err, RILL_ERR_UNSUPPORTED, "op \"%s\" is not part of this version", name);
+            rill_json_locate(v, l->err);
+            return RILL_ERR_UNSUPPORTED;
+        }
     rill_nearest near;
     rill_nearest_init(&near, name);
     for (size_t i = 0; i < rill_op_count(l->ctx); i++)

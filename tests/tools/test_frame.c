@@ -63,6 +63,10 @@ static void test_what_a_later_version_has_is_status_3(void **state)
     ran(3, "rill show xor.json --format svg");
     said(command_err, "--format svg is not part of this version");
     ran(3, "rill show xor.json --format html");
+    ran(3, "sed 's/\"op\": \"softmax\"/\"op\": \"cumsum\"/' xor.json >later.json; "
+           "rill check later.json");
+    printed("", "rill check: later.json:19:25: nodes[2] \"p\": op \"cumsum\" is not part of this "
+                "version\n");
     ran(3, "rill run xor.json --input x=a.pb");
     said(command_err, "a.pb: ONNX tensor files are not supported");
 }
