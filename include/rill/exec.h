@@ -11,7 +11,7 @@
 #ifndef RILL_EXEC_H
 #define RILL_EXEC_H
 
-#include "rill/graph.h"
+#include "rill/passes.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -20,11 +20,6 @@ extern "C" {
 /* ---- programs ------------------------------------------------------------------------------ */
 
 typedef struct rill_program rill_program;
-
-typedef struct rill_binding {
-    rill_dim symbol;
-    int64_t size;
-} rill_binding;
 
 typedef enum rill_kernel_choice {
     RILL_KERNELS_AUTO,     /* the fastest that accepts the call */
@@ -44,11 +39,13 @@ typedef struct rill_compile_options {
     rill_kernel_choice kernels;
     bool flush_denormals; /* treat denormals as zero while it runs (default false) */
     bool observable; /* level 0, nothing shares bytes: every value can be seen (default false) */
+    const char *passes;  /* which passes run, as in rill_optimize_options */
+    size_t memory_limit; /* likewise */
 } rill_compile_options;
 #define RILL_COMPILE_OPTIONS_INIT                                                                  \
     {                                                                                              \
         sizeof(rill_compile_options), NULL, 0, false, false, NULL, 0, 2, RILL_KERNELS_AUTO, false, \
-            false                                                                                  \
+            false, NULL, 0                                                                         \
     }
 
 /* Compiles; the graph is read only and must outlive the program. */
@@ -86,10 +83,12 @@ typedef struct rill_session_options {
     bool flush_denormals; /* for programs without f64; default false */
     bool check_nan; /* debug: run in node order, poison dead and unwritten buffers, fail at the
                        first node that makes a NaN out of none, naming it and its inputs' ranges */
+    const char *passes;  /* which passes run, as in rill_optimize_options; borrowed */
+    size_t memory_limit; /* likewise */
 } rill_session_options;
 #define RILL_SESSION_OPTIONS_INIT                                              \
     {                                                                          \
-        sizeof(rill_session_options), 0, 0, 2, RILL_KERNELS_AUTO, false, false \
+        sizeof(rill_session_options), 0, 0, 2, RILL_KERNELS_AUTO, false, false, NULL, 0 \
     }
 
 /* A session with freshly initialised variables. The graph must outlive it; variables may not be

@@ -155,6 +155,7 @@ typedef enum rill_gradient_rule {
 /* ---- kernels ------------------------------------------------------------------------------- */
 
 #define RILL_MAX_PHASES 4
+#define RILL_MAX_OUTPUTS 64
 
 /* One use of an op in a program: static types, and what prepare decides from them. */
 typedef struct rill_call {
@@ -177,8 +178,13 @@ typedef struct rill_call {
         double align_d;
         int64_t align_i;
         void *align_p;
-    } plan; /* the kernel's own; zeroed before prepare */
+    } plan;                    /* the kernel's own; zeroed before prepare */
+    struct rill_arena *memory; /* for rill_call_alloc */
 } rill_call;
+
+/* For prepare: zeroed memory, 64-byte aligned, that lives as long as the call; NULL: there is none
+ * left. For what does not fit `plan`. */
+RILL_API void *rill_call_alloc(rill_call *call, size_t bytes);
 
 /* One unit of one phase at run time. Unit order and thread are arbitrary; a unit writes its own
  * part of the outputs (or scratch) and sums in a fixed order, so results never depend on threads.
@@ -253,7 +259,8 @@ typedef struct rill_op {
     uint32_t flags;
     rill_status (*infer)(const rill_infer *c);
     /* A composite op has expand and no kernels; a primitive has kernels, tried in order, the last
-     * of which takes every call. */
+     * of which takes every call. An op with both runs on its kernels, and expands for its gradient
+     * and on plain kernels (RILL_KERNELS_REFERENCE). */
     void (*expand)(const rill_expand *e);
     const rill_kernel *kernels;
     uint32_t n_kernels;
@@ -267,6 +274,10 @@ typedef struct rill_op {
     void *user;
     void (*destroy)(
         void *user); /* called when the context that it is registered with is destroyed */
+    /* How many outputs a node has, 1 to RILL_MAX_OUTPUTS, by its attributes alone; 0: they are bad,
+     * and infer will say why. Output k is described by the last port if there are fewer. NULL:
+     * n_outputs. */
+    uint32_t (*count_outputs)(const rill_attr *attrs);
 } rill_op;
 
 /* Adds an op to a context that no graph uses yet; not thread-safe. Checks the descriptor. */

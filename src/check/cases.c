@@ -266,21 +266,18 @@ static rill_status read_expected(rill_case *c, const char *text, rill_error *err
     return RILL_OK;
 }
 
-static bool allocate(rill_case *c, const rill_op *op)
+static bool allocate(rill_case *c)
 {
     c->inputs = rill_alloc_zero(c->ctx, c->n_inputs, sizeof *c->inputs);
     c->data = rill_alloc_zero(c->ctx, c->n_inputs, sizeof *c->data);
     c->feeds = rill_alloc_zero(c->ctx, c->n_inputs, sizeof *c->feeds);
-    c->n_outputs = op->n_outputs;
-    c->outputs = rill_alloc_zero(c->ctx, c->n_outputs, sizeof *c->outputs);
-    c->expected = rill_alloc_zero(c->ctx, c->n_outputs, sizeof *c->expected);
-    return c->inputs && c->data && c->feeds && c->outputs && c->expected;
+    return c->inputs && c->data && c->feeds;
 }
 
 static rill_status build(rill_case *c, const rill_op *op, size_t row, uint64_t seed,
                          rill_error *err)
 {
-    if (!allocate(c, op)) return rill_nomem(err, "case");
+    if (!allocate(c)) return rill_nomem(err, "case");
     RILL_TRY(rill_graph_create(c->ctx, op->name, &c->graph, err));
     RILL_TRY(read_inputs(c, op, row, seed, err));
     rill_attr *attrs = rill_arena_alloc(&c->graph->arena, op->n_attrs * sizeof *attrs + 1, 16);
@@ -290,7 +287,11 @@ static rill_status build(rill_case *c, const rill_op *op, size_t row, uint64_t s
     c->node = rill_emit(rill_named(c->graph, "case"), op, c->inputs, c->n_inputs, attrs);
     if (c->graph->error.status != RILL_OK)
         return rill_fail(err, c->graph->error.status, "%s", c->graph->error.message);
-    for (uint32_t k = 0; k < op->n_outputs; k++)
+    c->n_outputs = rill_op_outputs(op, attrs);
+    c->outputs = rill_alloc_zero(c->ctx, c->n_outputs, sizeof *c->outputs);
+    c->expected = rill_alloc_zero(c->ctx, c->n_outputs, sizeof *c->expected);
+    if (!c->outputs || !c->expected) return rill_nomem(err, "case");
+    for (uint32_t k = 0; k < c->n_outputs; k++)
         c->outputs[k] = rill_output_of(c->graph, c->node, k);
     return read_expected(c, op->cases[row].out, err);
 }

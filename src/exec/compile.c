@@ -7,7 +7,7 @@
 #include "exec/program.h"
 
 #include "exec/plan.h"
-#include "passes/pass.h"
+#include "passes/pipeline.h"
 
 typedef struct builder {
     rill_program *p;
@@ -210,7 +210,8 @@ static rill_status make_step(builder *b, size_t node)
                                  .n_out = n->n_outputs,
                                  .user = n->op->user,
                                  .n_phases = 1,
-                                 .units = {1, 1, 1, 1}},
+                                 .units = {1, 1, 1, 1},
+                                 .memory = &p->memory},
                         .first_pointer = p->n_pointers};
     RILL_TRY(choose_kernel(b, step, n));
     estimate_cost(step);
@@ -582,18 +583,16 @@ static rill_status run_passes(builder *b, const rill_graph *user)
     rill_roots roots = {o->outputs, o->n_outputs, user->updates, o->updates ? user->n_updates : 0};
     int64_t *sizes = take(b, user->n_symbols, sizeof *sizes);
     if (!sizes) return nomem(b);
-    for (size_t i = 0; i < user->n_symbols; i++) sizes[i] = -1;
-    for (size_t i = 0; i < o->n_bindings; i++) {
-        if (!rill_symbol_name(user, o->bindings[i].symbol) || o->bindings[i].size < 0)
-            return rill_fail(b->err, RILL_ERR_INVALID,
-                             "binding %zu: expected a symbol of the graph and a size of 0 or more",
-                             i);
-        sizes[rill_dim_symbol(o->bindings[i].symbol)] = o->bindings[i].size;
-    }
+    RILL_TRY(rill_bindings_read(user, o->bindings, o->n_bindings, sizes, b->err));
     if (o->observable) RILL_TRY(list_observed(b, user, &roots));
-    rill_pass_options pass_options = {.training = o->training, .sizes = sizes};
-    return rill_passes_run(user, &roots, o->observable ? 0 : o->level, &pass_options, &b->p->graph,
-                           b->err);
+    rill_pass_options pass_options = {.level = o->observable ? 0 : o->level,
+                                      .mode = o->training ? RILL_MODE_TRAINING
+                                                          : RILL_MODE_INFERENCE,
+                                      .sizes = sizes,
+                                      .passes = o->passes,
+                                      .reference = o->kernels == RILL_KERNELS_REFERENCE,
+                                      .memory_limit = o->memory_limit};
+    return rill_passes_run(user, &roots, &pass_options, &b->p->graph, b->err);
 }
 
 rill_status rill_program_compile(const rill_graph *g, const rill_compile_options *options,

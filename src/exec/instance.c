@@ -192,6 +192,8 @@ static rill_status compile(rill_session *s, const rill_run_options *o, rill_prog
     c.bindings = bindings;
     c.n_bindings = n;
     c.level = s->options.level;
+    c.passes = s->options.passes;
+    c.memory_limit = s->options.memory_limit;
     c.kernels = s->options.kernels;
     c.flush_denormals = s->options.flush_denormals;
     c.observable = o->observe != NULL || s->options.check_nan;

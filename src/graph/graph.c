@@ -541,7 +541,6 @@ static rill_value fail_op(rill_graph *g, const rill_op *op, const char *name,
     return fail_with(g, err);
 }
 
-#define MAX_OUTPUTS 8
 
 rill_value rill_emit(rill_graph *g, const rill_op *op, const rill_value *inputs, size_t n_inputs,
                      const rill_attr *given)
@@ -556,7 +555,7 @@ rill_value rill_emit(rill_graph *g, const rill_op *op, const rill_value *inputs,
     rill_attr *attrs = check_attrs(g, op, given, name, &err);
     if (!attrs) return fail_op(g, op, name, NULL, 0, &err);
 
-    rill_type stack[8], out[MAX_OUTPUTS] = {{RILL_DTYPE_NONE, {0, {0}}}}, *in = stack;
+    rill_type stack[8], out[RILL_MAX_OUTPUTS] = {{RILL_DTYPE_NONE, {0, {0}}}}, *in = stack;
     size_t n_in = n_inputs > op->n_inputs ? n_inputs : op->n_inputs;
     if (n_in > RILL_LEN(stack)) in = rill_alloc_zero(g->ctx, n_in, sizeof *in);
     rill_value *kept = rill_arena_copy(&g->arena, inputs, n_inputs * sizeof *inputs);
@@ -577,7 +576,7 @@ rill_value rill_emit(rill_graph *g, const rill_op *op, const rill_value *inputs,
                         .attrs = attrs,
                         .inputs = kept,
                         .n_inputs = (uint32_t)n_inputs,
-                        .n_outputs = op->n_outputs,
+                        .n_outputs = rill_op_outputs(op, attrs),
                         .auto_named = !named};
     return append(g, node, out);
 }

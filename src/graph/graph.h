@@ -150,7 +150,10 @@ bool rill_attr_equal(const rill_attr *a, const rill_attr *b);
 void rill_attr_text(rill_text *t, const rill_graph *g, const rill_attr *a);
 int rill_op_attr_index(const rill_op *op, const char *name); /* -1 if it has none of that name */
 
-/* Runs dtype rules and infer of an op over input types; out has op->n_outputs entries. */
+/* The outputs that a node of the op with these attributes has, and the port of output k. */
+uint32_t rill_op_outputs(const rill_op *op, const rill_attr *attrs);
+const rill_port *rill_op_output_port(const rill_op *op, uint32_t k);
+/* Runs dtype rules and infer of an op over input types; out has rill_op_outputs entries. */
 rill_status rill_op_infer(const rill_graph *g, const rill_op *op, const rill_type *in, size_t n_in,
                           const rill_attr *attrs, rill_type *out, rill_error *err);
 

@@ -47,6 +47,18 @@ static rill_dtype only_dtype(uint32_t mask)
     return (rill_dtype)__builtin_ctz(mask);
 }
 
+uint32_t rill_op_outputs(const rill_op *op, const rill_attr *attrs)
+{
+    if (!op->count_outputs) return op->n_outputs;
+    uint32_t n = op->count_outputs(attrs);
+    return n < 1 ? 1 : n > RILL_MAX_OUTPUTS ? RILL_MAX_OUTPUTS : n;
+}
+
+const rill_port *rill_op_output_port(const rill_op *op, uint32_t k)
+{
+    return &op->outputs[k < op->n_outputs ? k : op->n_outputs - 1];
+}
+
 rill_status rill_op_infer(const rill_graph *g, const rill_op *op, const rill_type *in, size_t n_in,
                           const rill_attr *attrs, rill_type *out, rill_error *err)
 {
@@ -54,10 +66,12 @@ rill_status rill_op_infer(const rill_graph *g, const rill_op *op, const rill_typ
     rill_error local;
     if (!err) err = &local;
     RILL_TRY(check_dtypes(op, in, n_in, letters, err));
-    for (uint32_t k = 0; k < op->n_outputs; k++) {
-        unsigned char c = (unsigned char)op->outputs[k].same;
+    const uint32_t n_out = rill_op_outputs(op, attrs);
+    for (uint32_t k = 0; k < n_out; k++) {
+        const rill_port *port = rill_op_output_port(op, k);
+        unsigned char c = (unsigned char)port->same;
         rill_dtype same = c && c < 128 ? letters[c] : RILL_DTYPE_NONE;
-        out[k] = (rill_type){same ? same : only_dtype(op->outputs[k].dtypes), RILL_SCALAR};
+        out[k] = (rill_type){same ? same : only_dtype(port->dtypes), RILL_SCALAR};
     }
     rill_infer c = {.op = op,
                     .graph = g,
@@ -68,7 +82,7 @@ rill_status rill_op_infer(const rill_graph *g, const rill_op *op, const rill_typ
                     .err = err,
                     .user = op->user};
     RILL_TRY(op->infer(&c));
-    for (uint32_t k = 0; k < op->n_outputs; k++) {
+    for (uint32_t k = 0; k < n_out; k++) {
         size_t bytes;
         const rill_shape *s = &out[k].shape;
         if (rill_dtype_size(out[k].dtype) == 0 || s->rank < 0 || s->rank > RILL_MAX_RANK)
@@ -76,7 +90,7 @@ rill_status rill_op_infer(const rill_graph *g, const rill_op *op, const rill_typ
                              op->name, k);
         if (rill_shape_is_static(s) && !rill_type_bytes(&out[k], &bytes))
             return rill_fail(err, RILL_ERR_INVALID, "output %u (%s) has too many elements", k,
-                             op->outputs[k].name);
+                             rill_op_output_port(op, k)->name);
     }
     return RILL_OK;
 }

@@ -4,7 +4,7 @@
 
 static rill_status validate_op(const rill_graph *g, const rill_node_s *n, rill_error *err)
 {
-    rill_type stack[16], out[8], *in = stack;
+    rill_type stack[16], out[RILL_MAX_OUTPUTS], *in = stack;
     size_t n_in = n->n_inputs > n->op->n_inputs ? n->n_inputs : n->op->n_inputs;
     if (n_in > RILL_LEN(stack)) in = rill_alloc_zero(g->ctx, n_in, sizeof *in);
     if (!in) return rill_nomem(err, "validation");

@@ -168,6 +168,13 @@ rill_attr rill_axes_attr(const int64_t *axes, size_t n)
 
 /* ---- running --------------------------------------------------------------------------------- */
 
+void *rill_call_alloc(rill_call *call, size_t bytes)
+{
+    void *p = call->memory ? rill_arena_alloc(call->memory, bytes ? bytes : 1, 64) : NULL;
+    if (p) memset(p, 0, bytes);
+    return p;
+}
+
 rill_status rill_task_fail(const rill_task *task, const char *fmt, ...)
 {
     va_list ap;

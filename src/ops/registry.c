@@ -43,10 +43,11 @@ static const char *find_fault(const rill_op *op)
     if (strlen(op->name) > 100) return "the name must have at most 100 bytes";
     if (!op->summary || !op->formula) return "summary and formula must be set";
     if (!op->infer) return "infer must be set";
-    if (op->n_outputs < 1 || op->n_outputs > 8) return "there must be 1 to 8 outputs";
+    if (op->n_outputs < 1 || op->n_outputs > RILL_MAX_OUTPUTS)
+        return "there must be 1 to 64 outputs";
     if ((op->n_inputs && !op->inputs) || !op->outputs || (op->n_attrs && !op->attrs))
         return "a table that n_inputs, n_outputs or n_attrs counts is NULL";
-    if (!op->expand == !op->n_kernels) return "it must have either expand or kernels";
+    if (!op->expand && !op->n_kernels) return "it must have expand or kernels";
     if (op->gradient == RILL_GRADIENT_VJP && !op->vjp) return "its gradient is VJP but vjp is NULL";
     if (op->gradient == RILL_GRADIENT_EXPAND && !op->expand)
         return "its gradient is EXPAND but expand is NULL";

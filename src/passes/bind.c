@@ -13,6 +13,7 @@ static rill_status bind_dim(rill_rewrite *rw, const rill_node_s *n, rill_dim *d)
 {
     if (!rill_dim_is_symbol(*d)) return RILL_OK;
     int64_t size = rw->options->sizes ? rw->options->sizes[rill_dim_symbol(*d)] : -1;
+    if (size < 0 && rw->options->allow_unbound) return RILL_OK;
     if (size < 0)
         return rill_fail(rw->err, RILL_ERR_INVALID,
                          "\"%s\": the symbol \"%s\" has no size; feed an input that has it",
@@ -73,8 +74,9 @@ static rill_status bind_node(rill_rewrite *rw, size_t node)
     const rill_node_s *n = &rw->from->nodes[node];
     if (n->kind == RILL_NODE_INPUT) return bind_input(rw, n);
     if (n->kind != RILL_NODE_OP) return rill_rewrite_copy(rw, node);
-    if (n->op == &rill_op_is_training) {
-        rw->map[n->first_value] = rill_scalar(rw->to, RILL_BOOL, rw->options->training);
+    if (n->op == &rill_op_is_training && rw->options->mode != RILL_MODE_ANY) {
+        const bool training = rw->options->mode == RILL_MODE_TRAINING;
+        rw->map[n->first_value] = rill_scalar(rw->to, RILL_BOOL, training);
         return rill_rewrite_status(rw);
     }
     if (n->op == &rill_op_select) {

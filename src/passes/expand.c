@@ -9,6 +9,14 @@
 
 static rill_status expand_node(rill_rewrite *rw, size_t node);
 
+/* An op with kernels of its own stays, unless autodiff needed its inside or plain kernels are asked
+ * for. */
+bool rill_pass_expands(const rill_node_s *n, const rill_pass_options *options)
+{
+    if (n->kind != RILL_NODE_OP || !n->op->expand) return false;
+    return n->op->n_kernels == 0 || n->expansion || options->reference;
+}
+
 /* The recorded expansion's nodes come later in the list; they depend on the composite's inputs
  * alone. */
 static rill_status take_recorded(rill_rewrite *rw, const rill_node_s *n)
@@ -24,7 +32,7 @@ static rill_status take_recorded(rill_rewrite *rw, const rill_node_s *n)
 static rill_status build(rill_rewrite *rw, const rill_node_s *n, const rill_value *in,
                          uint32_t n_in)
 {
-    rill_value out[8] = {{0}};
+    rill_value out[RILL_MAX_OUTPUTS] = {{0}};
     rill_expand e = {.graph = rw->to,
                      .op = n->op,
                      .x = in,
@@ -55,7 +63,7 @@ static rill_status build(rill_rewrite *rw, const rill_node_s *n, const rill_valu
 static rill_status expand_node(rill_rewrite *rw, size_t node)
 {
     const rill_node_s *n = &rw->from->nodes[node];
-    if (n->kind != RILL_NODE_OP || !n->op->expand) return rill_rewrite_copy(rw, node);
+    if (!rill_pass_expands(n, rw->options)) return rill_rewrite_copy(rw, node);
     if (n->expansion) return take_recorded(rw, n);
     /* Optional inputs that were left off at the end are there, as invalid values. */
     uint32_t n_in = n->n_inputs > n->op->n_inputs ? n->n_inputs : n->op->n_inputs;

@@ -9,32 +9,32 @@
 #include "rill/passes.h"
 
 typedef struct rill_pass_options {
-    bool training;        /* bind: what is_training becomes */
+    int level;
+    rill_mode mode;       /* bind: what is_training becomes */
     const int64_t *sizes; /* bind: of each symbol of the graph; -1: not given */
+    bool allow_unbound;   /* bind: symbols without a size stay */
+    const char *passes;   /* the user's choice of passes, or NULL */
+    bool reference;       /* plain kernels: composites that have kernels are expanded too, and
+                             nothing is fused */
+    size_t memory_limit;  /* of the arena; 0: none */
 } rill_pass_options;
 
-/* One rewrite under way. */
-typedef struct rill_rewrite {
-    const rill_graph *from;
-    rill_graph *to;
-    rill_value *map; /* by value of `from`: its value in `to`, invalid until emitted */
-    bool *needed;    /* by node of `from`: the roots need it */
-    const rill_pass_options *options;
-    void *scratch; /* of the pass */
-    rill_error *err;
-} rill_rewrite;
+/* A rewrite that a pass made: nodes of `from` gave way to nodes [first, end) of `to`, which may be
+ * none. rule and reason are literals: "double negation", "-(-x) is x for every x". */
+typedef struct rill_rewrite_record {
+    const char *rule, *reason;
+    const uint32_t *nodes;
+    size_t n_nodes;
+    size_t first, end;
+} rill_rewrite_record;
 
-typedef struct rill_pass {
-    const char *name;
-    const char *summary;
-    int level; /* the lowest optimisation level that runs it; 0 always runs */
-    /* Emits the node's outputs into rw->to and maps them; NULL: rill_rewrite_copy. */
-    rill_status (*node)(rill_rewrite *rw, size_t node);
-    rill_status (*begin)(rill_rewrite *rw); /* may be NULL */
-    void (*end)(rill_rewrite *rw);          /* may be NULL; runs also after a failure */
-} rill_pass;
-
-extern const rill_pass rill_pass_expand, rill_pass_bind, rill_pass_simplify, rill_pass_cse;
+typedef struct rill_rewrite_log {
+    rill_arena arena;
+    rill_rewrite_record *records;
+    size_t n_records, cap_records;
+    bool failed; /* out of memory */
+} rill_rewrite_log;
+void rill_rewrite_log_free(rill_rewrite_log *log);
 
 /* Roots of a rewrite; by default the graph's own outputs and updates. */
 typedef struct rill_roots {
@@ -45,14 +45,51 @@ typedef struct rill_roots {
 } rill_roots;
 rill_roots rill_graph_roots(const rill_graph *g);
 
-/* Runs one pass: *to is a new graph whose outputs and updates are the mapped roots. map (n_values
- * of `from` entries) receives the map. */
-rill_status rill_pass_run(const rill_pass *pass, const rill_graph *from, const rill_roots *roots,
-                          const rill_pass_options *options, rill_graph **to, rill_value *map,
-                          rill_error *err);
+/* One rewrite under way. */
+typedef struct rill_rewrite {
+    const rill_graph *from;
+    rill_graph *to;
+    rill_value *map; /* by value of `from`: its value in `to`, invalid until emitted */
+    bool *needed;    /* by node of `from`: the roots need it */
+    /* The order in which nodes are visited, n_nodes entries, set by begin and freed by end; NULL:
+     * as they stand. It must put every emitted node behind what it reads. */
+    const uint32_t *order;
+    const rill_pass_options *options;
+    const rill_roots *roots;
+    rill_rewrite_log *log; /* NULL: nobody asks */
+    size_t first_new;      /* nodes of `to` when the visit of the current node began */
+    void *scratch;         /* of the pass */
+    rill_error *err;
+} rill_rewrite;
 
-/* The whole pipeline at a level. */
-rill_status rill_passes_run(const rill_graph *from, const rill_roots *roots, int level,
+typedef struct rill_pass {
+    const char *name;
+    const char *summary;
+    /* The lowest level that runs it. 0 always runs, 1 keeps every bit (class A), 2 and 3 do not
+     * (class B). */
+    int level;
+    bool fuses; /* makes ops that have no plain kernel; left out with plain kernels */
+    /* Emits the node's outputs into rw->to and maps them (or has done so before: nodes that are
+     * mapped are not visited; a node may also be left unmapped if nothing emitted later reads it).
+     * NULL: rill_rewrite_copy. */
+    rill_status (*node)(rill_rewrite *rw, size_t node);
+    rill_status (*begin)(rill_rewrite *rw); /* may be NULL */
+    void (*end)(rill_rewrite *rw);          /* may be NULL; runs also after a failure */
+} rill_pass;
+
+extern const rill_pass rill_pass_expand, rill_pass_bind, rill_pass_simplify, rill_pass_cse;
+
+/* Whether the expand pass lowers this node. */
+bool rill_pass_expands(const rill_node_s *n, const rill_pass_options *options);
+
+/* Runs one pass: *to is a new graph whose outputs and updates are the mapped roots. map (n_values
+ * of `from` entries) receives the map. log may be NULL. */
+rill_status rill_pass_run(const rill_pass *pass, const rill_graph *from, const rill_roots *roots,
+                          const rill_pass_options *options, rill_rewrite_log *log, rill_graph **to,
+                          rill_value *map, rill_error *err);
+
+/* The whole pipeline. */
+rill_status rill_passes_run(const rill_graph *from, const rill_roots *roots,
                             const rill_pass_options *options, rill_graph **to, rill_error *err);
 
 /* ---- for passes ---------------------------------------------------------------------------- */
@@ -64,5 +101,9 @@ rill_status rill_rewrite_copy(rill_rewrite *rw, size_t node);
 rill_status rill_rewrite_inputs(rill_rewrite *rw, const rill_node_s *n, rill_value *in);
 /* RILL_OK, or the error that `to` recorded, moved to rw->err. */
 rill_status rill_rewrite_status(rill_rewrite *rw);
+/* Says, for the log, that `nodes` (of `from`) give way to what this visit adds to `to`. Call it
+ * once for each rewrite that is made; costs nothing when nobody asks. */
+void rill_rewrite_note(rill_rewrite *rw, const char *rule, const char *reason,
+                       const uint32_t *nodes, size_t n_nodes);
 
 #endif

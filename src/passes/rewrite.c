@@ -117,17 +117,53 @@ rill_status rill_rewrite_copy(rill_rewrite *rw, size_t node)
     return rill_rewrite_copy_with(rw, node, NULL);
 }
 
+/* ---- the log ------------------------------------------------------------------------------- */
+
+void rill_rewrite_note(rill_rewrite *rw, const char *rule, const char *reason,
+                       const uint32_t *nodes, size_t n_nodes)
+{
+    rill_rewrite_log *log = rw->log;
+    if (!log || log->failed) return;
+    rill_rewrite_record *r;
+    uint32_t *kept = rill_arena_copy(&log->arena, nodes, n_nodes * sizeof *nodes);
+    if (!kept || !rill_grow(log->arena.ctx, &log->records, &log->cap_records, log->n_records + 1,
+                            sizeof *log->records)) {
+        log->failed = true;
+        return;
+    }
+    r = &log->records[log->n_records++];
+    *r = (rill_rewrite_record){rule, reason, kept, n_nodes, rw->first_new, 0};
+}
+
+/* What a call of the pass added belongs to the records that it made. */
+static void close_records(rill_rewrite *rw, size_t first_record)
+{
+    for (size_t i = first_record; rw->log && i < rw->log->n_records; i++)
+        rw->log->records[i].end = rw->to->n_nodes;
+}
+
+void rill_rewrite_log_free(rill_rewrite_log *log)
+{
+    rill_free(log->arena.ctx, log->records, log->cap_records * sizeof *log->records);
+    rill_arena_free(&log->arena);
+}
+
 /* ---- running ------------------------------------------------------------------------------- */
 
 static rill_status emit_all(const rill_pass *pass, rill_rewrite *rw, const rill_roots *roots)
 {
     if (pass->begin) RILL_TRY(pass->begin(rw));
-    for (size_t i = 0; i < rw->from->n_nodes; i++) {
+    for (size_t k = 0; k < rw->from->n_nodes; k++) {
+        const size_t i = rw->order ? rw->order[k] : k;
         const rill_node_s *n = &rw->from->nodes[i];
         if (!rw->needed[i] || rill_valid(rw->map[n->first_value])) continue;
+        const size_t first_record = rw->log ? rw->log->n_records : 0;
         rw->to->from_node = i;
+        rw->first_new = rw->to->n_nodes;
         RILL_TRY(pass->node ? pass->node(rw, i) : rill_rewrite_copy(rw, i));
+        close_records(rw, first_record);
     }
+    if (rw->log && rw->log->failed) return rill_nomem(rw->err, "pass");
     for (size_t i = 0; i < roots->n_outputs; i++)
         if (rill_output(rw->to, rw->map[roots->outputs[i].ref - 1]) != RILL_OK)
             return rill_rewrite_status(rw);
@@ -139,17 +175,18 @@ static rill_status emit_all(const rill_pass *pass, rill_rewrite *rw, const rill_
 }
 
 rill_status rill_pass_run(const rill_pass *pass, const rill_graph *from, const rill_roots *roots,
-                          const rill_pass_options *options, rill_graph **to, rill_value *map,
-                          rill_error *err)
+                          const rill_pass_options *options, rill_rewrite_log *log, rill_graph **to,
+                          rill_value *map, rill_error *err)
 {
     *to = NULL;
-    rill_rewrite rw = {.from = from, .map = map, .options = options, .err = err};
+    rill_rewrite rw = {
+        .from = from, .map = map, .options = options, .roots = roots, .log = log, .err = err};
     memset(map, 0, from->n_values * sizeof *map);
     RILL_TRY(rill_graph_create(from->ctx, from->name, &rw.to, err));
     rw.to->from = from;
     rw.needed = rill_alloc_zero(from->ctx, from->n_nodes, sizeof *rw.needed);
     rill_status st = rw.needed ? mark_needed(&rw, roots) : rill_nomem(err, "pass");
-    if (st == RILL_OK && pass != &rill_pass_bind) /* symbols keep their numbers until bound */
+    if (st == RILL_OK && (pass != &rill_pass_bind || options->allow_unbound))
         for (size_t i = 0; i < from->n_symbols; i++) rill_symbol(rw.to, from->symbols[i]);
     if (st == RILL_OK) st = rill_rewrite_status(&rw);
     if (st == RILL_OK) st = emit_all(pass, &rw, roots);

@@ -198,7 +198,7 @@ static void test_ops_are_registered_before_the_first_graph(void **state)
     bad.name = "acme.bad";
     bad.kernels = NULL;
     bad.n_kernels = 0;
-    expect_refused(ctx, &bad, "op \"acme.bad\": it must have either expand or kernels");
+    expect_refused(ctx, &bad, "op \"acme.bad\": it must have expand or kernels");
 
     rill_graph *g;
     late.name = "acme.late";

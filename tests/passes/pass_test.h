@@ -38,7 +38,7 @@ static inline rill_status try_pass(const rill_pass *pass, rill_graph *g,
     rill_roots roots = rill_graph_roots(g);
     r->from = g;
     assert_true(g->n_values <= RILL_LEN(r->map));
-    return rill_pass_run(pass, g, &roots, options ? options : &none, &r->g, r->map, &err);
+    return rill_pass_run(pass, g, &roots, options ? options : &none, NULL, &r->g, r->map, &err);
 }
 
 static inline result run_pass(const rill_pass *pass, rill_graph *g,

@@ -12,7 +12,8 @@ static void test_symbols_become_sizes(void **state)
     rill_output(g, y);
     rill_output(g, z);
     int64_t sizes[] = {4, 9};
-    result r = run_pass(&rill_pass_bind, g, &(rill_pass_options){false, sizes});
+    result r = run_pass(&rill_pass_bind, g,
+                        &(rill_pass_options){.mode = RILL_MODE_INFERENCE, .sizes = sizes});
     rill_type ty = rill_value_type(r.g, mapped(&r, y)), tz = rill_value_type(r.g, mapped(&r, z));
     char buf[40];
     assert_string_equal(rill_type_text(r.g, &ty, buf, sizeof buf), "f32[4,2,3]");
@@ -27,7 +28,8 @@ static void test_zero_is_a_size(void **state)
     rill_value x = rill_input(g, "x", RILL_F32, RILL_SHAPE(rill_symbol(g, "n"), 6));
     rill_output(g, rill_relu(g, x));
     int64_t sizes[] = {0};
-    result r = run_pass(&rill_pass_bind, g, &(rill_pass_options){false, sizes});
+    result r = run_pass(&rill_pass_bind, g,
+                        &(rill_pass_options){.mode = RILL_MODE_INFERENCE, .sizes = sizes});
     assert_int_equal(rill_value_type(r.g, mapped(&r, x)).shape.dims[0], 0);
     finish(&r);
 }
@@ -40,7 +42,9 @@ static void test_unbound_symbols_are_named(void **state)
     rill_output(g, x);
     int64_t sizes[] = {-1};
     result r;
-    assert_int_equal(try_pass(&rill_pass_bind, g, &(rill_pass_options){false, sizes}, &r),
+    assert_int_equal(try_pass(&rill_pass_bind, g,
+                              &(rill_pass_options){.mode = RILL_MODE_INFERENCE, .sizes = sizes},
+                              &r),
                      RILL_ERR_INVALID);
     assert_string_equal(
         err.message, "pass bind: \"x\": the symbol \"n\" has no size; feed an input that has it");
@@ -57,7 +61,9 @@ static void test_sizes_are_checked(void **state)
     rill_output(g, rill_reshape(rill_named(g, "r"), x, RILL_SHAPE(-1, 4)));
     int64_t sizes[] = {6};
     result r;
-    assert_int_equal(try_pass(&rill_pass_bind, g, &(rill_pass_options){false, sizes}, &r),
+    assert_int_equal(try_pass(&rill_pass_bind, g,
+                              &(rill_pass_options){.mode = RILL_MODE_INFERENCE, .sizes = sizes},
+                              &r),
                      RILL_ERR_INVALID);
     assert_memory_equal(err.message, "pass bind: reshape \"r\": ", 24);
     rill_graph_destroy(g);
@@ -78,12 +84,14 @@ static void test_mode_takes_a_branch(void **state)
 {
     (void)state;
     rill_value a, b, y;
-    result r = run_pass(&rill_pass_bind, mode_graph(&a, &b, &y), &(rill_pass_options){true, NULL});
+    result r = run_pass(&rill_pass_bind, mode_graph(&a, &b, &y),
+                        &(rill_pass_options){.mode = RILL_MODE_TRAINING});
     assert_int_equal(count_op(r.g, "select") + count_op(r.g, "is_training"), 0);
     assert_int_equal(mapped(&r, y).ref, mapped(&r, a).ref);
     finish(&r);
     /* the other branch is smaller: it is broadcast to the type of the select */
-    r = run_pass(&rill_pass_bind, mode_graph(&a, &b, &y), &(rill_pass_options){false, NULL});
+    r = run_pass(&rill_pass_bind, mode_graph(&a, &b, &y),
+                 &(rill_pass_options){.mode = RILL_MODE_INFERENCE});
     assert_int_equal(count_op(r.g, "select"), 0);
     assert_int_equal(count_op(r.g, "broadcast_to"), 1);
     assert_int_equal(rill_value_type(r.g, mapped(&r, y)).shape.rank, 2);
@@ -102,7 +110,7 @@ static void test_other_selects_stay(void **state)
     assert_int_equal(rill_tensor_from(NULL, RILL_BOOL, RILL_SHAPE(3), mask, 3, &t, &err), RILL_OK);
     rill_output(g, rill_select(g, rill_constant(g, NULL, t), x, rill_neg(g, x)));
     rill_tensor_destroy(t);
-    result r = run_pass(&rill_pass_bind, g, &(rill_pass_options){true, NULL});
+    result r = run_pass(&rill_pass_bind, g, &(rill_pass_options){.mode = RILL_MODE_TRAINING});
     assert_int_equal(count_op(r.g, "select"), 2);
     finish(&r);
 }
@@ -116,7 +124,7 @@ static void test_inputs_keep_their_names(void **state)
     rill_value late = rill_input(g, "constant_1", RILL_F32, RILL_SHAPE(2, 3));
     rill_output(g, rill_select(g, mode, x, late));
     rill_output(g, mode);
-    result r = run_pass(&rill_pass_bind, g, &(rill_pass_options){false, NULL});
+    result r = run_pass(&rill_pass_bind, g, &(rill_pass_options){.mode = RILL_MODE_INFERENCE});
     assert_string_equal(rill_value_name(r.g, mapped(&r, late)), "constant_1");
     assert_string_not_equal(rill_value_name(r.g, mapped(&r, mode)), "constant_1");
     finish(&r);

@@ -1,0 +1,21 @@
+/* pipeline.h: the pipeline with a listener: somebody who hears what each pass did. */
+#ifndef RILL_SRC_PIPELINE_H
+#define RILL_SRC_PIPELINE_H
+
+#include "passes/pass.h"
+
+typedef struct rill_stage_listener {
+    rill_status (*stage)(void *user, const rill_pass *pass, const rill_graph *before,
+                         const rill_graph *after, const rill_rewrite_log *log, rill_error *err);
+    void *user;
+} rill_stage_listener;
+
+rill_pass_info rill_pass_describe(const rill_pass *pass);
+/* sizes[symbol] from bindings, -1 where there is none; n_symbols entries. */
+rill_status rill_bindings_read(const rill_graph *g, const rill_binding *bindings, size_t n,
+                               int64_t *sizes, rill_error *err);
+rill_status rill_pipeline_run(const rill_graph *from, const rill_roots *roots,
+                              const rill_pass_options *options, const rill_stage_listener *listener,
+                              rill_graph **to, rill_error *err);
+
+#endif
