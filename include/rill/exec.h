@@ -111,6 +111,8 @@ typedef struct rill_feed {
 typedef rill_status (*rill_observe_fn)(void *user, const rill_graph *g, size_t node,
                                        const rill_tensor *const *outputs, size_t n_outputs);
 
+typedef struct rill_profile rill_profile;
+
 typedef struct rill_run_options {
     size_t struct_size;
     const rill_feed *feeds;
@@ -128,10 +130,12 @@ typedef struct rill_run_options {
     void *cancel_user;
     rill_observe_fn observe; /* runs level 0 without buffer reuse, on the calling thread */
     void *observe_user;
+    rill_profile *profile; /* records the run (rill/profile.h) */
 } rill_run_options;
-#define RILL_RUN_OPTIONS_INIT                                                                  \
-    {                                                                                          \
-        sizeof(rill_run_options), NULL, 0, NULL, 0, NULL, false, false, NULL, NULL, NULL, NULL \
+#define RILL_RUN_OPTIONS_INIT                                                                   \
+    {                                                                                           \
+        sizeof(rill_run_options), NULL, 0, NULL, 0, NULL, false, false, NULL, NULL, NULL, NULL, \
+            NULL                                                                                \
     }
 
 /* Runs. A run that fails or is cancelled changes no variable. A fetched variable gives its old

@@ -11,6 +11,7 @@
 #include "rill/op.h"
 #include "rill/ops.h"
 #include "rill/passes.h"
+#include "rill/profile.h"
 #include "rill/train.h"
 
 #endif

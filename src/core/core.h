@@ -195,6 +195,8 @@ void rill_monitor_wake(rill_monitor *m, bool all); /* one sleeper or all */
 /* Cores that the process may use (affinity), at least 1. */
 int rill_cpu_count(void);
 
+uint64_t rill_clock_ns(void); /* of a clock that never goes back */
+
 /* Denormals count as zero on the calling thread, until restored; in the form that the scheduler
  * calls. */
 void rill_denormals_flush(void *unused, int worker);

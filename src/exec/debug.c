@@ -66,16 +66,21 @@ static rill_status find_nan(const rill_run *run, const rill_step *step, rill_err
     return RILL_ERR_INVALID;
 }
 
-static rill_status run_step(const rill_run *run, uint32_t s, bool check, rill_error *err)
+static rill_status run_step(const rill_run *run, const rill_schedule_ops *ops, uint32_t s,
+                            bool check, rill_error *err)
 {
     const rill_step *step = &run->instance->program->steps[s];
     void *const *at = run->instance->pointers + step->first_pointer;
     for (uint32_t k = 0; check && k < step->call.n_out; k++)
         poison(&step->call.out[k], at[step->call.n_in + k]);
     rill_error_clear(err);
-    for (uint32_t phase = 0; phase < step->call.n_phases; phase++)
-        for (int64_t unit = 0; unit < step->call.units[phase]; unit++)
+    for (uint32_t phase = 0; phase < step->call.n_phases; phase++) {
+        const int64_t units = step->call.units[phase];
+        const uint64_t start = ops->ran ? rill_clock_ns() : 0;
+        for (int64_t unit = 0; unit < units; unit++)
             RILL_TRY(rill_run_unit(run, 0, s, phase, unit, err));
+        if (ops->ran && units > 0) ops->ran(ops->arg, 0, s, phase, 0, units, start);
+    }
     if (check) RILL_TRY(find_nan(run, step, err));
     const bool *dead = run->instance->program->last_read + step->first_pointer;
     for (uint32_t i = 0; check && i < step->call.n_in; i++)
@@ -95,14 +100,14 @@ static rill_status observe(const rill_run *run, const rill_observed *o, rill_err
     return st;
 }
 
-static rill_status run_steps(const rill_run *run, rill_error *err)
+static rill_status run_steps(const rill_run *run, const rill_schedule_ops *ops, rill_error *err)
 {
     const rill_program *p = run->instance->program;
     uint32_t next = 0;
     for (int64_t s = -1; s < p->n_steps; s++) {
         if (run->options->cancel && run->options->cancel(run->options->cancel_user))
             return rill_fail(err, RILL_ERR_CANCELLED, "cancelled");
-        if (s >= 0) RILL_TRY(run_step(run, (uint32_t)s, run->session->options.check_nan, err));
+        if (s >= 0) RILL_TRY(run_step(run, ops, (uint32_t)s, run->session->options.check_nan, err));
         for (; run->options->observe && next < p->n_observed && p->observed[next].after_step <= s;
              next++)
             RILL_TRY(observe(run, &p->observed[next], err));
@@ -114,7 +119,7 @@ rill_status rill_run_debug(const rill_run *run, const rill_schedule_ops *ops, ri
 {
     rill_error local;
     if (ops->enter) ops->enter(ops->arg, 0);
-    rill_status st = run_steps(run, err ? err : &local);
+    rill_status st = run_steps(run, ops, err ? err : &local);
     if (ops->leave) ops->leave(ops->arg, 0);
     return st;
 }

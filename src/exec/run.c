@@ -16,6 +16,7 @@ rill_status rill_session_prepare(rill_session *s, const rill_run_options *option
     rill_run_options o = read_options(options);
     rill_instance *in;
     RILL_TRY(rill_instance_get(s, &o, &in, err));
+    RILL_TRY(rill_profile_attach(o.profile, s, in, err));
     return rill_instance_feed(in, &o, err);
 }
 
@@ -125,6 +126,13 @@ static rill_status schedule_unit(void *arg, int worker, uint32_t step, uint32_t 
     return rill_run_unit(arg, worker, step, phase, unit, err);
 }
 
+static void schedule_ran(void *arg, int worker, uint32_t step, uint32_t phase, int64_t first,
+                         int64_t units, uint64_t start)
+{
+    const rill_run *run = arg;
+    rill_profile_record(run->options->profile, worker, step, phase, first, units, start);
+}
+
 static bool schedule_cancel(void *arg)
 {
     const rill_run *run = arg;
@@ -146,6 +154,7 @@ static rill_status execute(const rill_run *run, rill_error *err)
     const rill_program *p = run->instance->program;
     rill_schedule_ops ops = {.arg = (void *)(uintptr_t)run,
                              .unit = schedule_unit,
+                             .ran = run->options->profile ? schedule_ran : NULL,
                              .cancel = run->options->cancel ? schedule_cancel : NULL};
     if (p->flush_denormals && !p->has_f64) {
         ops.enter = rill_denormals_flush;
@@ -199,7 +208,9 @@ rill_status rill_session_run(rill_session *s, const rill_run_options *options, r
     RILL_TRY(rill_instance_get(s, &o, &in, err));
     RILL_TRY(rill_instance_feed(in, &o, err));
     RILL_TRY(check_results(s, in, &o, err));
+    RILL_TRY(rill_profile_attach(o.profile, s, in, err));
     RILL_TRY(make_fresh(s, in, &o, err));
+    rill_profile_begin(o.profile);
     rill_run run = {s, in, &o};
     resolve_pointers(&run);
     rill_status st = execute(&run, err);
@@ -208,5 +219,6 @@ rill_status rill_session_run(rill_session *s, const rill_run_options *options, r
         return st;
     }
     commit(&run);
+    rill_profile_end(o.profile);
     return RILL_OK;
 }

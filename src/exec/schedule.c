@@ -183,6 +183,13 @@ void rill_schedule_destroy(rill_schedule *s)
     rill_context_release(ctx);
 }
 
+uint64_t rill_schedule_tickets(const rill_schedule *s)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < s->n_items; i++) n += s->items[i].tickets;
+    return n;
+}
+
 int rill_schedule_threads(const rill_schedule *s, int threads)
 {
     /* Nothing to share: a chain of steps that nobody can help with. */

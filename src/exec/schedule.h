@@ -32,6 +32,10 @@ typedef struct rill_schedule_ops {
      * other than OK ends the run; *err is the worker's own, and cleared. */
     rill_status (*unit)(void *arg, int worker, uint32_t step, uint32_t phase, int64_t unit,
                         rill_error *err);
+    /* Told of units first .. first + units - 1 of a phase, after they ran from `start` on
+     * (rill_clock_ns); on the worker's own thread; may be NULL. */
+    void (*ran)(void *arg, int worker, uint32_t step, uint32_t phase, int64_t first, int64_t units,
+                uint64_t start);
     bool (*cancel)(void *arg); /* polled by the calling thread between steps; may be NULL */
     /* Around a worker's part of a run, on its own thread (floating-point modes); may be NULL. */
     void (*enter)(void *arg, int worker);
@@ -48,6 +52,8 @@ rill_status rill_schedule_state_create(const rill_schedule *s, rill_schedule_sta
                                        rill_error *err);
 void rill_schedule_state_destroy(rill_schedule_state *state);
 
+/* How many times at most `ran` is called in a run. */
+uint64_t rill_schedule_tickets(const rill_schedule *s);
 /* How many of `threads` threads a run would use: 1 where waking a second one costs more than it
  * brings. */
 int rill_schedule_threads(const rill_schedule *s, int threads);

@@ -165,6 +165,7 @@ static void run_ticket(worker *w, uint32_t item, uint32_t ticket)
     const rill_schedule_item *i = &w->s->items[item];
     const int64_t first = (int64_t)ticket * i->batch;
     const int64_t end = i->units - first < i->batch ? i->units : first + i->batch;
+    const uint64_t start = w->ops->ran ? rill_clock_ns() : 0;
     for (int64_t unit = first; unit < end; unit++) {
         const rill_status status =
             w->ops->unit(w->ops->arg, w->number, i->step, i->phase, unit, &w->error);
@@ -172,6 +173,8 @@ static void run_ticket(worker *w, uint32_t item, uint32_t ticket)
         fail(w, key, status);
         return;
     }
+    if (w->ops->ran && i->units > 0)
+        w->ops->ran(w->ops->arg, w->number, i->step, i->phase, first, end - first, start);
 }
 
 /* ---- the queue ----------------------------------------------------------------------------- */
@@ -314,8 +317,10 @@ static void worker_main(void *arg, int number)
 static rill_status run_item(const rill_schedule_ops *ops, const rill_schedule_item *i,
                             rill_error *err)
 {
+    const uint64_t start = ops->ran ? rill_clock_ns() : 0;
     for (int64_t unit = 0; unit < i->units; unit++)
         RILL_TRY(ops->unit(ops->arg, 0, i->step, i->phase, unit, err));
+    if (ops->ran && i->units > 0) ops->ran(ops->arg, 0, i->step, i->phase, 0, i->units, start);
     return RILL_OK;
 }
 

@@ -18,9 +18,10 @@ typedef struct rill_instance {
     rill_program *program;
     rill_schedule_state *state;
     void **pointers;
-    rill_tensor **fresh;     /* results that a run makes for the caller */
-    const void **input_data; /* by program input */
-    rill_tensor **observed;  /* borrowed views, by output from n_fetches on */
+    rill_tensor **fresh;         /* results that a run makes for the caller */
+    const void **input_data;     /* by program input */
+    rill_tensor **observed;      /* borrowed views, by output from n_fetches on */
+    const rill_profile *profile; /* what last recorded it; may be gone */
 } rill_instance;
 
 struct rill_session {
@@ -63,9 +64,21 @@ rill_status rill_run_unit(const rill_run *run, int worker, uint32_t step, uint32
 /* The bytes of a place in this run. */
 void *rill_run_pointer(const rill_run *run, const rill_place *place);
 
+/* profile.c: recording. `profile` may be NULL, which does nothing. */
+
+/* Makes the profile one of this instance's program, unless it is so already. */
+rill_status rill_profile_attach(rill_profile *profile, const rill_session *s, rill_instance *in,
+                                rill_error *err);
+void rill_profile_begin(rill_profile *profile);
+/* As rill_schedule_ops.ran. */
+void rill_profile_record(rill_profile *profile, int worker, uint32_t step, uint32_t phase,
+                         int64_t first, int64_t units, uint64_t start);
+/* The run succeeded; one that is not ended is not kept. */
+void rill_profile_end(rill_profile *profile);
+
 /* debug.c: all steps in order on the calling thread. With an observer, it is called for each node
  * of the user's graph; with check_nan, buffers are poisoned and the first NaN ends the run. Of ops,
- * only enter and leave are used. */
+ * only enter, leave and ran are used. */
 rill_status rill_run_debug(const rill_run *run, const rill_schedule_ops *ops, rill_error *err);
 
 #endif

@@ -5,7 +5,6 @@
 #include "train/train.h"
 
 #include <math.h>
-#include <time.h>
 
 typedef struct fit {
     rill_session *session;
@@ -16,13 +15,6 @@ typedef struct fit {
     bool has_validation, warned;
     rill_progress progress;
 } fit;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static rill_status resolve(fit *f, const rill_fit_options *options, const rill_training *t,
                            rill_error *err)
@@ -123,7 +115,7 @@ static rill_status run_epoch(fit *f, int64_t epoch, rill_error *err)
     p->epoch_done = p->has_validation = false;
     if (f->batches.order) rill_batches_shuffle(&f->batches, rill_session_seed(f->session), epoch);
     rill_figures_reset(&f->figures);
-    double start = now();
+    uint64_t start = rill_clock_ns();
     for (int64_t k = 0; k < f->batches.n_batches; k++) {
         rill_status status = rill_figures_step(&f->figures, &f->batches, k, err);
         if (status != RILL_OK) {
@@ -131,7 +123,7 @@ static rill_status run_epoch(fit *f, int64_t epoch, rill_error *err)
                               (long long)k + 1);
             return status;
         }
-        double seconds = now() - start;
+        double seconds = 1e-9 * (double)(rill_clock_ns() - start);
         p->step = k + 1;
         p->samples_per_second = seconds > 0 ? (double)f->figures.rows / seconds : 0;
         RILL_TRY(report(f, err));

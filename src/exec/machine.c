@@ -1,0 +1,211 @@
+/* machine.c: measures what the machine can do: arithmetic and bandwidth of a number of threads.
+ *
+ * A measurement is a few bursts, of which the fastest counts: others may only take away. In a
+ * burst the workers of a team take parts of the work until none is left, as in a run, so a worker
+ * that comes late or never does no harm. */
+#include "core/core.h"
+#include "ops/kernels/limits.h"
+#include "rill/profile.h"
+
+#include <unistd.h>
+
+enum { BURSTS = 5, MOST_BURSTS = 50, BURST_NS = 8000000, FIGURE_NS = 60000000 };
+enum { ARRAYS = 3, ARRAY_BYTES = 64 << 20, PART_BYTES = 1 << 20 }; /* beyond the caches */
+enum { CHUNK = 128 * sizeof(float) };                              /* what loops go by */
+
+typedef struct machine {
+    const rill_limit_kernels *kernels;
+    int threads;
+    size_t small_bytes;   /* of each of ARRAYS arrays of each worker, which stay in its cache */
+    char *arrays, *small; /* ARRAYS arrays each; small ones for each worker */
+} machine;
+
+typedef struct burst {
+    const machine *m;
+    void (*part)(const machine *m, int worker, int64_t i, int64_t repeats);
+    int64_t parts, repeats;
+    atomic_llong next;
+} burst;
+
+/* ---- parts ----------------------------------------------------------------------------------- */
+
+/* The parts' results must be used, or a compiler could leave the work out. */
+static void use(double v)
+{
+    __asm__ volatile("" : : "g"(v) : "memory");
+}
+
+static void part_fma_f32(const machine *m, int worker, int64_t i, int64_t repeats)
+{
+    (void)worker, (void)i;
+    use(m->kernels->fma_f32(repeats));
+}
+
+static void part_fma_f64(const machine *m, int worker, int64_t i, int64_t repeats)
+{
+    (void)worker, (void)i;
+    use(m->kernels->fma_f64(repeats));
+}
+
+static float *part_of(const machine *m, int array, int64_t i)
+{
+    return (float *)(void *)(m->arrays + (size_t)array * ARRAY_BYTES + (size_t)i * PART_BYTES);
+}
+
+enum { PART = PART_BYTES / sizeof(float) };
+
+static void part_write(const machine *m, int worker, int64_t i, int64_t repeats)
+{
+    (void)worker, (void)repeats;
+    for (int a = 0; a < ARRAYS; a++) memset(part_of(m, a, i), a + 1, PART_BYTES);
+}
+
+static void part_read(const machine *m, int worker, int64_t i, int64_t repeats)
+{
+    (void)worker, (void)repeats;
+    for (int a = 0; a < ARRAYS; a++) use(m->kernels->read(part_of(m, a, i), PART));
+}
+
+static void part_copy(const machine *m, int worker, int64_t i, int64_t repeats)
+{
+    (void)worker, (void)repeats;
+    m->kernels->copy(part_of(m, 0, i), part_of(m, 1, i), PART);
+}
+
+static void part_copy_streaming(const machine *m, int worker, int64_t i, int64_t repeats)
+{
+    (void)worker, (void)repeats;
+    m->kernels->copy_streaming(part_of(m, 0, i), part_of(m, 1, i), PART);
+}
+
+static void part_triad(const machine *m, int worker, int64_t i, int64_t repeats)
+{
+    (void)worker, (void)repeats;
+    m->kernels->triad(part_of(m, 0, i), part_of(m, 1, i), part_of(m, 2, i), PART);
+}
+
+static void part_triad_streaming(const machine *m, int worker, int64_t i, int64_t repeats)
+{
+    (void)worker, (void)repeats;
+    m->kernels->triad_streaming(part_of(m, 0, i), part_of(m, 1, i), part_of(m, 2, i), PART);
+}
+
+static void part_small(const machine *m, int worker, int64_t i, int64_t repeats)
+{
+    (void)i;
+    const size_t n = m->small_bytes / sizeof(float);
+    float *a = (float *)(void *)(m->small + (size_t)worker * ARRAYS * m->small_bytes);
+    for (int64_t r = 0; r < repeats; r++) m->kernels->triad(a, a + n, a + 2 * n, (int64_t)n);
+}
+
+/* ---- bursts ---------------------------------------------------------------------------------- */
+
+static void work(void *arg, int worker)
+{
+    burst *b = arg;
+    int64_t i;
+    while ((i = atomic_fetch_add_explicit(&b->next, 1, memory_order_relaxed)) < b->parts)
+        b->part(b->m, worker, i, b->repeats);
+}
+
+static uint64_t run_burst(burst *b)
+{
+    atomic_init(&b->next, 0);
+    const uint64_t start = rill_clock_ns();
+    rill_team_run(b->m->threads, work, b);
+    const uint64_t took = rill_clock_ns() - start;
+    return took ? took : 1;
+}
+
+/* The best rate, a second, where a part is worth `amount`. */
+static double best_rate(burst *b, double amount)
+{
+    uint64_t best = UINT64_MAX, sum = 0;
+    for (int i = 0; i < BURSTS || (i < MOST_BURSTS && sum < FIGURE_NS); i++) {
+        const uint64_t took = run_burst(b);
+        sum += took;
+        if (took < best) best = took;
+    }
+    return amount * (double)b->parts / (1e-9 * (double)best);
+}
+
+/* A part of `per_repeat` that has no size of its own: it is repeated until a burst is long enough
+ * to measure. */
+static double rate_of_repeats(const machine *m,
+                              void (*part)(const machine *, int, int64_t, int64_t),
+                              double per_repeat)
+{
+    burst b = {.m = m, .part = part, .parts = 8 * (int64_t)m->threads, .repeats = 1};
+    while (run_burst(&b) < BURST_NS && b.repeats < INT64_MAX / 2) b.repeats *= 2;
+    return best_rate(&b, per_repeat * (double)b.repeats);
+}
+
+/* Bytes a second of a loop over `n_arrays` of the arrays. */
+static double rate_of_arrays(const machine *m, void (*part)(const machine *, int, int64_t, int64_t),
+                             int n_arrays)
+{
+    burst b = {.m = m, .part = part, .parts = ARRAY_BYTES / PART_BYTES, .repeats = 1};
+    return best_rate(&b, (double)n_arrays * PART_BYTES);
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+/* Of one core; the system doesn't always say. */
+static size_t cache_bytes(void)
+{
+    long n = 0;
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    n = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
+    return n >= 64 << 10 && n <= 16 << 20 ? (size_t)n : 256 << 10;
+}
+
+static double larger(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+static void measure(const machine *m, rill_machine_limits *out)
+{
+    burst first = {.m = m, .part = part_write, .parts = ARRAY_BYTES / PART_BYTES};
+    const double per_round = 2 * (double)m->kernels->round_bytes;
+    run_burst(&first); /* the pages are there, and those who will use them wrote them */
+    out->read = rate_of_arrays(m, part_read, 3);
+    out->copy = rate_of_arrays(m, part_copy, 2);
+    out->copy_streaming = rate_of_arrays(m, part_copy_streaming, 2);
+    out->triad = rate_of_arrays(m, part_triad, 3);
+    out->triad_streaming = rate_of_arrays(m, part_triad_streaming, 3);
+    out->memory = larger(larger(out->read, larger(out->copy, out->copy_streaming)),
+                         larger(out->triad, out->triad_streaming));
+    out->cache = rate_of_repeats(m, part_small, (double)(ARRAYS * m->small_bytes));
+    out->flops_f32 = rate_of_repeats(m, part_fma_f32, per_round / sizeof(float));
+    out->flops_f64 = rate_of_repeats(m, part_fma_f64, per_round / sizeof(double));
+}
+
+rill_status rill_machine_measure(rill_context *ctx, int threads, rill_machine_limits *out,
+                                 rill_error *err)
+{
+    static const char *const levels[] = {"base", "avx2", "avx512"};
+    ctx = rill_context_of(ctx);
+    if (threads < 0)
+        return rill_fail(err, RILL_ERR_INVALID, "threads: expected 0 or more, got %d", threads);
+    if (threads == 0) threads = rill_cpu_count();
+    if (threads > RILL_MAX_WORKERS) threads = RILL_MAX_WORKERS;
+    const size_t l2 = cache_bytes(), small_bytes = l2 / 2 / ARRAYS / CHUNK * CHUNK;
+    machine m = {.kernels = RILL_PICK(rill_limits), .threads = threads, .small_bytes = small_bytes};
+    const size_t all_small = (size_t)threads * ARRAYS * small_bytes;
+    const size_t all = (size_t)ARRAYS * ARRAY_BYTES;
+    m.arrays = rill_alloc(ctx, all);
+    m.small = rill_alloc_zero(ctx, 1, all_small);
+    rill_status st = RILL_OK;
+    if (m.arrays && m.small) {
+        *out = (rill_machine_limits){
+            .threads = threads, .level = levels[rill_cpu()], .cache_bytes = l2};
+        measure(&m, out);
+    } else {
+        st = rill_nomem(err, "arrays to measure the machine with");
+    }
+    rill_free(ctx, m.small, all_small);
+    rill_free(ctx, m.arrays, all);
+    return st;
+}
