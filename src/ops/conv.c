@@ -58,6 +58,17 @@ double rill_conv_flops(const rill_conv *c)
            (double)rill_conv_depth(c);
 }
 
+rill_type rill_conv_type(const rill_conv *c, rill_dtype dtype)
+{
+    return (rill_type){dtype, c->nchw ? RILL_SHAPE(c->batch, c->cout, c->h.out, c->w.out)
+                                      : RILL_SHAPE(c->batch, c->h.out, c->w.out, c->cout)};
+}
+
+const char *rill_conv_epilogue(const rill_call *call)
+{
+    return call->op == &rill_op_fused_conv2d ? call->attrs[RILL_W_EPILOGUE].u.s : NULL;
+}
+
 /* ---- inference ------------------------------------------------------------------------------- */
 
 static rill_status check_rank(const rill_infer *c, const char *name, const rill_shape *s,
@@ -95,9 +106,8 @@ static rill_status check_channels(const rill_infer *c, rill_dim cin, rill_dim fi
     return RILL_OK;
 }
 
-/* The shape of y from those of x and filter. */
-static rill_status infer_shape(const rill_infer *c, const rill_shape *x, const rill_shape *filter,
-                               rill_shape *y)
+rill_status rill_conv_infer(const rill_infer *c, const rill_shape *x, const rill_shape *filter,
+                            rill_shape *y)
 {
     const rill_window_attrs w = rill_window_read(c->attrs, false);
     RILL_TRY(rill_window_check(c));
@@ -120,7 +130,7 @@ static rill_status infer_shape(const rill_infer *c, const rill_shape *x, const r
 static rill_status infer_conv2d(const rill_infer *c)
 {
     rill_shape *y = &c->out[0].shape;
-    RILL_TRY(infer_shape(c, &c->in[0].shape, &c->in[1].shape, y));
+    RILL_TRY(rill_conv_infer(c, &c->in[0].shape, &c->in[1].shape, y));
     if (c->n_in < 3 || c->in[2].dtype == RILL_DTYPE_NONE) return RILL_OK;
     const rill_shape *bias = &c->in[2].shape;
     rill_dim *channels = &y->dims[rill_window_channel(rill_window_read(c->attrs, false).nchw)];
@@ -136,7 +146,7 @@ static rill_status check_dy(const rill_infer *c, const rill_shape *x, const rill
                             const rill_shape *dy)
 {
     rill_shape y;
-    RILL_TRY(infer_shape(c, x, filter, &y));
+    RILL_TRY(rill_conv_infer(c, x, filter, &y));
     bool ok = dy->rank == y.rank;
     for (int32_t i = 0; ok && i < y.rank; i++) {
         rill_dim merged;
@@ -215,7 +225,7 @@ static void vjp_filter_gradient(const rill_vjp *v)
 
 /* ---- cost ------------------------------------------------------------------------------------ */
 
-static void cost(const rill_conv *c, rill_dtype dtype, double *flops, double *bytes)
+void rill_conv_cost(const rill_conv *c, rill_dtype dtype, double *flops, double *bytes)
 {
     const double elements =
         (double)c->batch * (double)c->h.in * (double)c->w.in * (double)c->cin +
@@ -228,17 +238,17 @@ static void cost(const rill_conv *c, rill_dtype dtype, double *flops, double *by
 static void cost_forward(const rill_call *call, double *flops, double *bytes)
 {
     const rill_conv c = rill_conv_of_forward(call);
-    cost(&c, call->in[0].dtype, flops, bytes);
+    rill_conv_cost(&c, call->in[0].dtype, flops, bytes);
 }
 static void cost_input(const rill_call *call, double *flops, double *bytes)
 {
     const rill_conv c = rill_conv_of_input(call);
-    cost(&c, call->in[0].dtype, flops, bytes);
+    rill_conv_cost(&c, call->in[0].dtype, flops, bytes);
 }
 static void cost_filter(const rill_call *call, double *flops, double *bytes)
 {
     const rill_conv c = rill_conv_of_filter(call);
-    cost(&c, call->in[0].dtype, flops, bytes);
+    rill_conv_cost(&c, call->in[0].dtype, flops, bytes);
 }
 
 /* ---- the ops --------------------------------------------------------------------------------- */
@@ -248,14 +258,7 @@ static void cost_filter(const rill_call *call, double *flops, double *bytes)
         .name = name_, .dtypes = RILL_M_FLOAT, .same = 'T', .flags = flags_, .doc = doc_ \
     }
 
-static const rill_attr_spec attrs[] = {
-    [RILL_W_STRIDES] = RILL_WINDOW_INTS_ONES("strides", RILL_SPATIAL, "[height, width]; 1"),
-    RILL_WINDOW_SPECS,
-    [RILL_W_DILATIONS] =
-        RILL_WINDOW_INTS_ONES("dilations", RILL_SPATIAL, "distance of the filter's cells; 1"),
-    [RILL_W_GROUP] = RILL_A_INT("group", 1, 1, INT32_MAX,
-                                "channels are cut into groups that do not see each other"),
-};
+static const rill_attr_spec attrs[] = {RILL_CONV_SPECS};
 _Static_assert(RILL_LEN(attrs) == RILL_W_N_CONV, "attributes at their positions");
 
 static const rill_port forward_inputs[] = {

@@ -6,7 +6,22 @@
 #ifndef RILL_SRC_OPS_CONV_H
 #define RILL_SRC_OPS_CONV_H
 
+#include "ops/epilogue.h"
 #include "ops/window.h"
+
+/* The attributes of a convolution. fused_conv2d has one more. */
+#define RILL_CONV_SPECS                                                                        \
+    [RILL_W_STRIDES] = RILL_WINDOW_INTS_ONES("strides", RILL_SPATIAL, "[height, width]; 1"),   \
+    RILL_WINDOW_SPECS,                                                                         \
+    [RILL_W_DILATIONS] =                                                                       \
+        RILL_WINDOW_INTS_ONES("dilations", RILL_SPATIAL, "distance of the filter's cells; 1"), \
+    [RILL_W_GROUP] = RILL_A_INT("group", 1, 1, INT32_MAX,                                      \
+                                "channels are cut into groups that do not see each other")
+enum { RILL_W_EPILOGUE = RILL_W_N_CONV };
+
+/* The shape of conv2d's y from those of x and filter. */
+rill_status rill_conv_infer(const rill_infer *c, const rill_shape *x, const rill_shape *filter,
+                            rill_shape *y);
 
 typedef struct rill_conv {
     rill_window_axis h, w;
@@ -31,6 +46,12 @@ static inline int64_t rill_conv_depth(const rill_conv *c)
     return c->h.kernel * c->w.kernel * rill_conv_cin_group(c);
 }
 double rill_conv_flops(const rill_conv *c);
+/* The work of conv2d, its adjoints, or fused_conv2d without its epilogue. */
+void rill_conv_cost(const rill_conv *c, rill_dtype dtype, double *flops, double *bytes);
+/* Of conv2d's result. */
+rill_type rill_conv_type(const rill_conv *c, rill_dtype dtype);
+/* The epilogue of a call's op, or NULL. */
+const char *rill_conv_epilogue(const rill_call *call);
 
 /* Of a call of each op. */
 rill_conv rill_conv_of_forward(const rill_call *call);

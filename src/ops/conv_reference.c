@@ -23,9 +23,20 @@ static filter_steps filter_steps_of(const rill_conv *c)
                    : (filter_steps){kw * in * c->cout, in * c->cout, c->cout, 1};
 }
 
+typedef struct plan {
+    rill_conv c;
+    const rill_epilogue *end;
+} plan;
+_Static_assert(sizeof(plan) <= sizeof(((rill_call *)0)->plan), "the plan fits the call");
+
+static const plan *plan_in(const rill_task *task)
+{
+    return (const plan *)(const void *)task->call->plan.bytes;
+}
+
 static const rill_conv *conv_in(const rill_task *task)
 {
-    return (const rill_conv *)(const void *)task->call->plan.bytes;
+    return &plan_in(task)->c;
 }
 
 /* Loops over the elements that one sum takes: filter cells of a window that lie on the input. */
@@ -73,13 +84,15 @@ static int64_t window_at(const rill_window_axis *a, int64_t i, int64_t k)
         const steps sx = steps_of(c->nchw, c->h.in, c->w.in, c->cin);                              \
         const steps sy = steps_of(c->nchw, c->h.out, c->w.out, c->cout);                           \
         const TYPE *x = (const TYPE *)task->in[0] + task->unit * sx.n;                             \
-        const TYPE *bias = task->call->n_in > 2 ? task->in[2] : NULL;                              \
-        TYPE *y = (TYPE *)task->out[0] + task->unit * sy.n;                                        \
+        const rill_epilogue *end = plan_in(task)->end;                                             \
+        const TYPE *bias = !end && task->call->n_in > 2 ? task->in[2] : NULL;                      \
+        TYPE *y = (TYPE *)rill_epilogue_product(end, task) + task->unit * sy.n;                    \
         for (int64_t oh = 0; oh < c->h.out; oh++)                                                  \
             for (int64_t ow = 0; ow < c->w.out; ow++)                                              \
                 for (int64_t co = 0; co < c->cout; co++)                                           \
                     y[oh * sy.h + ow * sy.w + co * sy.c] =                                         \
                         forward_at_##T(c, x, task->in[1], oh, ow, co) + (bias ? bias[co] : 0);     \
+        rill_epilogue_run(end, task, task->unit *sy.n, 1, sy.n, sy.n);                             \
     }                                                                                              \
     static TYPE input_at_##T(const rill_conv *c, const TYPE *dy, const TYPE *f, int64_t ih,        \
                              int64_t iw, int64_t ci)                                               \
@@ -150,17 +163,18 @@ REFERENCE(double, f64)
 
 static void set_plan(rill_call *call, rill_conv c, int64_t units)
 {
-    memcpy(call->plan.bytes, &c, sizeof c);
+    ((plan *)(void *)call->plan.bytes)->c = c;
     call->units[0] = units > 0 ? units : 1;
 }
 
 /* A unit is an image, or a cell of the filter. */
 rill_status rill_conv_reference_prepare_forward(rill_call *call, rill_error *err)
 {
-    (void)err;
     const rill_conv c = rill_conv_of_forward(call);
+    const rill_type product = rill_conv_type(&c, call->in[0].dtype);
     set_plan(call, c, c.batch);
-    return RILL_OK;
+    return rill_epilogue_prepare(call, rill_conv_epilogue(call), &product,
+                                 &((plan *)(void *)call->plan.bytes)->end, err);
 }
 
 rill_status rill_conv_reference_prepare_input(rill_call *call, rill_error *err)

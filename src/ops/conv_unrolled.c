@@ -17,6 +17,8 @@ typedef struct plan {
     int64_t tiles;
     int64_t parts; /* `filter`: copies */
     bool direct;   /* x is its own unrolling */
+    bool bias;     /* `forward`: input 2 is one */
+    const rill_epilogue *end;
 } plan;
 _Static_assert(sizeof(plan) <= sizeof(((rill_call *)0)->plan), "the plan fits the call");
 
@@ -338,7 +340,9 @@ rill_status rill_conv_unrolled_prepare_forward(rill_call *call, rill_error *err)
     p->chunk = p->rows;
     plan_tiles(p, spans * p->bands * c->group);
     call->units[0] = max(1, spans * p->bands) * c->group * p->tiles;
-    return RILL_OK;
+    p->bias = !rill_conv_epilogue(call) && call->n_in > 2;
+    const rill_type product = rill_conv_type(c, call->in[0].dtype);
+    return rill_epilogue_prepare(call, rill_conv_epilogue(call), &product, &p->end, err);
 }
 
 #define ADD_BIAS(TYPE, T)                                                         \
@@ -358,6 +362,17 @@ rill_status rill_conv_unrolled_prepare_forward(rill_call *call, rill_error *err)
 ADD_BIAS(float, f32)
 ADD_BIAS(double, f64)
 
+static void finish(const plan *p, const rill_task *task, const place *at, int64_t row,
+                   int64_t pixels)
+{
+    const int64_t first = y_at(&p->c, row, at->co);
+    if (p->c.nchw) {
+        rill_epilogue_run(p->end, task, first, at->n_co, p->c.h.out * p->c.w.out, pixels);
+    } else {
+        rill_epilogue_run(p->end, task, first, pixels, p->c.cout, at->n_co);
+    }
+}
+
 rill_status rill_conv_unrolled_forward(const rill_task *task)
 {
     const plan *p = plan_in(task->call);
@@ -369,7 +384,7 @@ rill_status rill_conv_unrolled_forward(const rill_task *task)
     if (rows <= 0 || pixels == 0 || at.n_co <= 0 || c->batch == 0) return RILL_OK;
     const rill_dtype dtype = task->call->in[0].dtype;
     const int64_t size = (int64_t)rill_dtype_size(dtype), depth = rill_conv_depth(c);
-    char *y = (char *)task->out[0] + y_at(c, row, at.co) * size;
+    char *y = (char *)rill_epilogue_product(p->end, task) + y_at(c, row, at.co) * size;
     int64_t ld;
     const void *col = unroll(p, task, task->in[0], at.g, row, rows, &ld);
     const void *filter = (const char *)task->in[1] + filter_at(c, at.co) * size;
@@ -382,9 +397,10 @@ rill_status rill_conv_unrolled_forward(const rill_task *task)
         g.lda = ld, g.ldb = c->cout, g.ldc = c->cout;
     }
     rill_gemm_run(&g);
-    if (task->call->n_in > 2 && task->in[2]) {
+    if (p->bias && task->in[2]) {
         (dtype == RILL_F32 ? add_bias_f32 : add_bias_f64)(c, &at, pixels, task->in[2], y);
     }
+    finish(p, task, &at, row, pixels);
     return RILL_OK;
 }
 

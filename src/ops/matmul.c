@@ -4,10 +4,11 @@
  * row or one column, batch dimensions are walked by strides in which a broadcast one is 0, and a
  * batch that only A has is folded into m. The gradient is matmul again, with other flags, so
  * gradients of any order exist. */
+#include "ops/epilogue.h"
 #include "ops/gemm.h"
 #include "ops/ops.h"
 
-enum { TRANSPOSE_A, TRANSPOSE_B };
+enum { TRANSPOSE_A, TRANSPOSE_B, EPILOGUE };
 
 /* ---- inference ------------------------------------------------------------------------------- */
 
@@ -46,7 +47,7 @@ static rill_status check_operand(const rill_infer *c, int i)
     return RILL_OK;
 }
 
-static rill_status infer_matmul(const rill_infer *c)
+static rill_status infer_product(const rill_infer *c, rill_shape *y)
 {
     RILL_TRY(check_operand(c, 0));
     RILL_TRY(check_operand(c, 1));
@@ -65,11 +66,22 @@ static rill_status infer_matmul(const rill_infer *c)
             rill_infer_dim_text(c, a.cols, na, sizeof na),
             rill_infer_dim_text(c, b.rows, nb, sizeof nb));
     }
-    rill_shape *y = &c->out[0].shape;
     RILL_TRY(rill_infer_broadcast(c, &a.batch, &b.batch, y));
     if (sa->rank > 1) y->dims[y->rank++] = a.rows;
     if (sb->rank > 1) y->dims[y->rank++] = b.cols;
     return RILL_OK;
+}
+
+static rill_status infer_matmul(const rill_infer *c)
+{
+    return infer_product(c, &c->out[0].shape);
+}
+
+static rill_status infer_fused(const rill_infer *c)
+{
+    rill_type product = {c->in[0].dtype, RILL_SCALAR};
+    RILL_TRY(infer_product(c, &product.shape));
+    return rill_epilogue_infer(c, c->attrs[EPILOGUE].u.s, &product);
 }
 
 /* ---- the plan of a call ---------------------------------------------------------------------- */
@@ -82,6 +94,7 @@ typedef struct plan {
     int64_t step_a[RILL_MAX_RANK - 2], step_b[RILL_MAX_RANK - 2]; /* elements; 0: broadcast */
     int64_t dims[RILL_MAX_RANK - 2];
     rill_gemm_grid grid;
+    const rill_epilogue *end;
     int8_t batch_rank;
     bool trans_a, trans_b;
 } plan;
@@ -161,10 +174,17 @@ static bool accepts_gemm(const rill_call *call)
     return rill_gemm_fits(&g);
 }
 
+/* Of fused_matmul; else no epilogue. */
+static rill_status prepare_end(rill_call *call, plan *p, rill_error *err)
+{
+    const char *text = call->op == &rill_op_fused_matmul ? call->attrs[EPILOGUE].u.s : NULL;
+    const rill_type product = {call->in[0].dtype, call->out[0].shape};
+    return rill_epilogue_prepare(call, text, &product, &p->end, err);
+}
+
 static rill_status prepare_gemm(rill_call *call, rill_error *err)
 {
     plan *p = (plan *)(void *)call->plan.bytes;
-    (void)err;
     *p = plan_of(call);
     const rill_gemm g = gemm_of(call, p);
     p->grid = rill_gemm_grid_of(&g);
@@ -176,7 +196,7 @@ static rill_status prepare_gemm(rill_call *call, rill_error *err)
         p->items_per_unit = fit < 1 ? 1 : (int64_t)fit;
     }
     call->units[0] = rill_units(p->items, p->items_per_unit) * tiles;
-    return RILL_OK;
+    return prepare_end(call, p, err);
 }
 
 static rill_status run_gemm(const rill_task *task)
@@ -192,9 +212,11 @@ static rill_status run_gemm(const rill_task *task)
         offsets_of(p, item, &a, &b);
         g.a = (const char *)task->in[0] + a * size;
         g.b = (const char *)task->in[1] + b * size;
-        g.c = (char *)task->out[0] + item * p->m * p->n * size;
+        char *c = rill_epilogue_product(p->end, task);
+        g.c = c + item * p->m * p->n * size;
         const rill_gemm tile = rill_gemm_tile(&g, &p->grid, task->unit % tiles);
         rill_gemm_run(&tile);
+        rill_epilogue_run(p->end, task, ((char *)tile.c - c) / size, tile.m, p->n, tile.n);
     }
     return RILL_OK;
 }
@@ -247,10 +269,9 @@ static void (*reference_of(rill_dtype dtype))(const walk *, const void *, const 
 static rill_status prepare_reference(rill_call *call, rill_error *err)
 {
     plan *p = (plan *)(void *)call->plan.bytes;
-    (void)err;
     *p = plan_of(call);
     call->units[0] = p->items > 0 ? p->items : 1;
-    return RILL_OK;
+    return prepare_end(call, p, err);
 }
 
 static rill_status run_reference(const rill_task *task)
@@ -265,11 +286,13 @@ static rill_status run_reference(const rill_task *task)
                     .row_b = p->trans_b ? 1 : p->ldb,
                     .col_b = p->trans_b ? p->ldb : 1};
     const int64_t size = (int64_t)rill_dtype_size(task->call->in[0].dtype);
+    const int64_t count = p->m * p->n, first = task->unit * count;
     int64_t a, b;
     offsets_of(p, task->unit, &a, &b);
-    reference_of(task->call->in[0].dtype)(&w, (const char *)task->in[0] + a * size,
-                                          (const char *)task->in[1] + b * size,
-                                          (char *)task->out[0] + task->unit * p->m * p->n * size);
+    reference_of(task->call->in[0].dtype)(
+        &w, (const char *)task->in[0] + a * size, (const char *)task->in[1] + b * size,
+        (char *)rill_epilogue_product(p->end, task) + first * size);
+    rill_epilogue_run(p->end, task, first, 1, count, count);
     return RILL_OK;
 }
 
@@ -347,10 +370,10 @@ static const rill_port inputs[] = {
 static const rill_port outputs[] = {
     {.name = "y", .dtypes = RILL_M_NUMBER, .same = 'T', .doc = "[..., m, n]"},
 };
-static const rill_attr_spec attrs[] = {
-    RILL_A_BOOL("transpose_a", false, "a is stored as [..., k, m]"),
-    RILL_A_BOOL("transpose_b", false, "b is stored as [..., n, k]"),
-};
+#define FLAGS                                                        \
+    RILL_A_BOOL("transpose_a", false, "a is stored as [..., k, m]"), \
+        RILL_A_BOOL("transpose_b", false, "b is stored as [..., n, k]")
+static const rill_attr_spec attrs[] = {FLAGS};
 static const rill_kernel kernels[] = {
     {.name = "gemm", .accepts = accepts_gemm, .prepare = prepare_gemm, .run = run_gemm},
     {.name = "reference", .prepare = prepare_reference, .run = run_reference},
@@ -419,6 +442,82 @@ const rill_op rill_op_matmul = {
     .cost = cost_matmul,
     .cases = cases,
     .n_cases = RILL_LEN(cases),
+};
+
+/* ---- the fused op ---------------------------------------------------------------------------- */
+
+static uint32_t count_fused(const rill_attr *fused)
+{
+    return rill_body_count_outputs(fused[EPILOGUE].u.s);
+}
+
+static void expand_fused(const rill_expand *e)
+{
+    const rill_value y = rill_emit2(e->graph, &rill_op_matmul, e->x[0], e->x[1], e->attrs);
+    rill_epilogue_expand(e, e->attrs[EPILOGUE].u.s, y);
+}
+
+static void cost_fused(const rill_call *call, double *flops, double *bytes)
+{
+    cost_matmul(call, flops, bytes);
+    rill_epilogue_cost(call, call->attrs[EPILOGUE].u.s, flops, bytes);
+}
+
+static const rill_port fused_inputs[] = {
+    {.name = "a", .dtypes = RILL_M_FLOAT, .same = 'T', .doc = "[..., m, k], or [k]"},
+    {.name = "b", .dtypes = RILL_M_FLOAT, .same = 'T', .doc = "[..., k, n], or [k]"},
+    RILL_EPILOGUE_PORT,
+};
+static const rill_port fused_outputs[] = {
+    {.name = "y", .dtypes = RILL_M_ANY, .doc = "of the product's shape, one for each result"},
+};
+static const rill_attr_spec fused_attrs[] = {FLAGS, RILL_EPILOGUE_ATTR};
+static const rill_op_case fused_cases[] = {
+    {.attrs = "{\"epilogue\": \"add $0, $1; relu %0 -> %1\"}",
+     .in = "f[2,3] = [[1,2,3],[4,5,6]]; f[3,2] = [[7,8],[9,10],[11,12]]; f[2] = [-60,-100]",
+     .out = "[[0,0],[79,54]]"},
+    {.attrs = "{\"epilogue\": \"mul $0, $1; sub %0, $2 -> %1, %0\"}",
+     .in = "f[2,3] = [[1,2,3],[4,5,6]]; f[3,2] = [[7,8],[9,10],[11,12]]; f = 2; f[2,1] = [[1],[2]]",
+     .out = "[[115,127],[276,306]]; [[116,128],[278,308]]"},
+    {.attrs = "{\"epilogue\": \"relu $0 -> %0\", \"transpose_b\": true}",
+     .in = "f[2,2] = [[1,2],[3,-4]]; f[2,2] = [[1,1],[-1,1]]",
+     .out = "[[3,1],[0,0]]",
+     .kink = true},
+    {.attrs = "{\"epilogue\": \"greater $0, $1 -> %0\"}",
+     .in = "f[2,2] = [[1,2],[3,-4]]; f[2] = [1,1]; f = 2",
+     .out = "[true,false]"},
+    {.attrs = "{\"epilogue\": \"add $0, $1; relu %0 -> %1\"}",
+     .in = "f[0,3] = []; f[3,2] -1..1; f[2] -1..1",
+     .out = "[]"},
+    {.attrs = "{\"epilogue\": \"add $0, $1; tanh %0 -> %1\", \"transpose_a\": true}",
+     .in = "f[2,3,5] -1..1; f[2,3,4] -1..1; f[4] -1..1"},
+    {.attrs = "{\"epilogue\": \"sigmoid $0; mul %0, $0; add %1, $1 -> %2, %0\"}",
+     .in = "f[17,20] -1..1; f[20,66] -1..1; f[17,66] -1..1"},
+};
+
+const rill_op rill_op_fused_matmul = {
+    .struct_size = sizeof(rill_op),
+    .name = "fused_matmul",
+    .family = "fused",
+    .summary = "Matrix product with elementwise instructions on its result.",
+    .formula = "y_k[..., i, j] = epilogue_k(sum_k a[..., i, k] b[..., k, j], extras)",
+    .doc = "Made by the compiler: the epilogue works on each tile of the product while it is in "
+           "cache. The bits are those of matmul followed by the instructions.",
+    .inputs = fused_inputs,
+    .n_inputs = RILL_LEN(fused_inputs),
+    .outputs = fused_outputs,
+    .n_outputs = RILL_LEN(fused_outputs),
+    .count_outputs = count_fused,
+    .attrs = fused_attrs,
+    .n_attrs = RILL_LEN(fused_attrs),
+    .infer = infer_fused,
+    .expand = expand_fused,
+    .kernels = kernels,
+    .n_kernels = RILL_LEN(kernels),
+    .gradient = RILL_GRADIENT_EXPAND,
+    .cost = cost_fused,
+    .cases = fused_cases,
+    .n_cases = RILL_LEN(fused_cases),
 };
 
 rill_value rill_matmul(rill_graph *g, rill_value a, rill_value b, bool transpose_a,
