@@ -1,10 +1,12 @@
-/* Times one training step of a graph on random data: median, fastest and mean over the steps, as
- * one JSON line.
+/* Times one training step of a graph on random data: median, fastest and mean over the steps, and
+ * what the program is made of, as one JSON line for each level.
  *
- *   bench_step GRAPH.json [BATCH [THREADS [SECONDS]]]
+ *   bench_step GRAPH.json [BATCH [THREADS [SECONDS [LEVELS]]]]
  *
- * Inputs are uniform in [0, 1); integer targets are random classes below 10, another draw each
- * step, so that the network cannot learn the one batch by heart. */
+ * LEVELS is a list of digits, 2 if left out. With several, their steps take turns, so that a
+ * machine that slows down slows all of them. Inputs are uniform in [0, 1); integer targets are
+ * random classes below 10, another draw each step, so that the network cannot learn the one batch
+ * by heart. `digest` is a hash of the loss and of all variables after the first ten steps. */
 #include "rill/rill.h"
 
 #include <stdio.h>
@@ -14,6 +16,18 @@
 
 #define MAX_STEPS 100000
 #define POOL 64
+#define DIGEST_STEPS 10
+#define MAX_LEVELS 4
+
+/* One level's session and its times. */
+typedef struct runner {
+    int level;
+    rill_session *session;
+    rill_tensor *loss;
+    uint64_t digest;
+    double *times, sum;
+    int n;
+} runner;
 
 static double now(void)
 {
@@ -52,54 +66,104 @@ static rill_tensor *draw(const rill_graph *g, rill_value input, int64_t batch)
     return t;
 }
 
+static void hash(uint64_t *h, const rill_tensor *t)
+{
+    const unsigned char *p = rill_tensor_cdata(t);
+    for (size_t i = 0; i < rill_tensor_bytes(t); i++) *h = (*h ^ p[i]) * 0x100000001b3u;
+}
+
+static void take_digest(runner *r, const rill_graph *g)
+{
+    r->digest = 0xcbf29ce484222325u;
+    hash(&r->digest, r->loss);
+    for (size_t i = 0; i < rill_graph_n_nodes(g); i++) {
+        rill_node_info n;
+        if (rill_graph_node(g, i, &n) == RILL_OK && n.kind == RILL_NODE_VARIABLE)
+            hash(&r->digest, rill_session_get(r->session, n.output));
+    }
+}
+
+static void print(runner *r, const rill_graph *g, rill_run_options *o, int64_t batch)
+{
+    rill_error err;
+    rill_program_info info;
+    const rill_program *program;
+    if (rill_session_program(r->session, o, &program, &err) != RILL_OK) die("program", &err);
+    rill_program_get_info(program, &info);
+    qsort(r->times, (size_t)r->n, sizeof *r->times, by_value);
+    printf("{\"peer\": \"rill\", \"workload\": \"%s\", \"batch\": %lld, \"threads\": %d, "
+           "\"median_ms\": %.4f, \"min_ms\": %.4f, \"mean_ms\": %.4f, \"steps\": %d, "
+           "\"level\": %d, \"program_steps\": %zu, \"arena_bytes\": %zu, \"moved_bytes\": %.0f, "
+           "\"digest\": \"%016llx\"}\n",
+           rill_graph_name(g), (long long)batch, rill_session_threads(r->session),
+           r->times[r->n / 2], r->times[0], r->sum / r->n, r->n, r->level, info.n_steps,
+           info.arena_bytes, info.bytes, (unsigned long long)r->digest);
+}
+
+/* Step i of one runner, timed once it is warm. */
+static void step(runner *r, const rill_graph *g, rill_run_options *o, int i, bool warm)
+{
+    rill_error err;
+    o->results = &r->loss;
+    double before = now();
+    if (rill_session_run(r->session, o, &err) != RILL_OK) die("run", &err);
+    if (warm) r->sum += r->times[r->n++] = (now() - before) * 1e3;
+    if (i + 1 == DIGEST_STEPS) take_digest(r, g);
+}
+
 int main(int argc, char **argv)
 {
     int64_t batch = argc > 2 ? atoll(argv[2]) : 128;
     int threads = argc > 3 ? atoi(argv[3]) : 0;
     double seconds = argc > 4 ? atof(argv[4]) : 3;
+    const char *levels = argc > 5 ? argv[5] : "2";
+    int n_levels = (int)strlen(levels);
     rill_error err;
     rill_graph *g;
-    rill_session *s;
-    if (argc < 2)
-        return fprintf(stderr, "usage: bench_step GRAPH.json [BATCH [THREADS [SECONDS]]]\n"), 2;
+    runner runners[MAX_LEVELS] = {{0}};
+    if (argc < 2 || n_levels < 1 || n_levels > MAX_LEVELS) {
+        fprintf(stderr, "usage: bench_step GRAPH.json [BATCH [THREADS [SECONDS [LEVELS]]]]\n");
+        return 2;
+    }
     if (rill_graph_load(NULL, argv[1], &g, &err) != RILL_OK) die(argv[1], &err);
     if (rill_graph_prepare_training(g, NULL, &err) != RILL_OK) die(argv[1], &err);
     const rill_training *t = rill_graph_training(g);
-    rill_session_options so = RILL_SESSION_OPTIONS_INIT;
-    so.threads = threads;
-    so.flush_denormals = true;
-    if (rill_session_create(g, &so, &s, &err) != RILL_OK) die("session", &err);
+    for (int k = 0; k < n_levels; k++) {
+        rill_session_options so = RILL_SESSION_OPTIONS_INIT;
+        so.threads = threads;
+        so.level = runners[k].level = levels[k] - '0';
+        so.flush_denormals = true;
+        runners[k].times = calloc(MAX_STEPS, sizeof(double));
+        if (!runners[k].times || rill_session_create(g, &so, &runners[k].session, &err) != RILL_OK)
+            die("session", &err);
+    }
 
     rill_feed feeds[2] = {{t->inputs[0], draw(g, t->inputs[0], batch)}};
-    rill_tensor *pool[POOL], *loss = NULL;
+    rill_tensor *pool[POOL];
     for (int i = 0; i < POOL; i++) pool[i] = draw(g, t->targets[0], batch);
     rill_run_options o = RILL_RUN_OPTIONS_INIT;
     o.feeds = feeds;
     o.n_feeds = 2;
     o.fetches = &t->loss;
     o.n_fetches = 1;
-    o.results = &loss;
     o.updates = o.training = true;
-    static double times[MAX_STEPS];
-    int n = 0;
-    double sum = 0, start = now();
-    for (int i = 0; n < MAX_STEPS && (now() - start < seconds || n < 3); i++) {
+    double start = now();
+    for (int i = 0; i < MAX_STEPS; i++) {
+        double passed = now() - start;
+        if (passed > seconds && runners[0].n > 2 && i >= DIGEST_STEPS) break;
         feeds[1] = (rill_feed){t->targets[0], pool[i % POOL]};
-        double before = now();
-        if (rill_session_run(s, &o, &err) != RILL_OK) die("run", &err);
-        if (i < 5 || now() - start < seconds / 5) continue; /* warm-up */
-        times[n] = (now() - before) * 1e3;
-        sum += times[n++];
+        for (int k = 0; k < n_levels; k++)
+            step(&runners[k], g, &o, i, i >= 5 && passed > seconds / 5);
     }
-    qsort(times, (size_t)n, sizeof *times, by_value);
-    printf("{\"peer\": \"rill\", \"workload\": \"%s\", \"batch\": %lld, \"threads\": %d, "
-           "\"median_ms\": %.4f, \"min_ms\": %.4f, \"mean_ms\": %.4f, \"steps\": %d}\n",
-           rill_graph_name(g), (long long)batch, rill_session_threads(s), times[n / 2], times[0],
-           sum / n, n);
-    rill_tensor_destroy(loss);
+    for (int k = 0; k < n_levels; k++) {
+        o.results = &runners[k].loss;
+        print(&runners[k], g, &o, batch);
+        rill_tensor_destroy(runners[k].loss);
+        rill_session_destroy(runners[k].session);
+        free(runners[k].times);
+    }
     for (int i = 0; i < POOL; i++) rill_tensor_destroy(pool[i]);
     rill_tensor_destroy((rill_tensor *)(uintptr_t)feeds[0].tensor);
-    rill_session_destroy(s);
     rill_graph_destroy(g);
     return 0;
 }
