@@ -63,6 +63,11 @@ typedef struct rill_program_info {
     size_t variable_bytes; /* variables that it reads or updates */
     size_t update_bytes;   /* next values of updated variables, kept until the last phase */
     double flops, bytes;   /* of one run, by the ops' cost */
+    /* Steps that depend on nothing but constants and variables that the program does not update
+     * run once, and again when one of these variables has changed: they are the prologue. n_steps,
+     * flops and bytes are of the others. */
+    size_t prologue_steps;
+    size_t prologue_bytes; /* its results, which the session keeps between runs */
 } rill_program_info;
 RILL_API void rill_program_get_info(const rill_program *p, rill_program_info *out);
 /* The text form: the graph that runs, with a line a step: kernel, units, place in the arena,

@@ -16,8 +16,11 @@ void rill_instance_free(rill_session *s, rill_instance *in)
         rill_free(ctx, in->pointers, p->n_pointers * sizeof *in->pointers);
         rill_free(ctx, in->fresh, p->n_outputs * sizeof *in->fresh);
         rill_free(ctx, in->input_data, p->n_inputs * sizeof *in->input_data);
+        rill_free(ctx, in->kept, p->kept_bytes);
+        rill_free(ctx, in->seen, p->n_watched * sizeof *in->seen);
     }
     rill_schedule_state_destroy(in->state);
+    rill_schedule_state_destroy(in->prologue_state);
     rill_program_destroy(p);
     rill_free(ctx, in->key, in->key_length * sizeof *in->key);
 }
@@ -253,6 +256,24 @@ static rill_status make_observed(rill_session *s, rill_instance *in, rill_error 
     return RILL_OK;
 }
 
+/* What runs of the program need, beside what all programs of the session share. */
+static rill_status make_state(rill_session *s, rill_instance *in, rill_error *err)
+{
+    const rill_program *p = in->program;
+    in->pointers = rill_alloc_zero(s->ctx, p->n_pointers, sizeof *in->pointers);
+    in->fresh = rill_alloc_zero(s->ctx, p->n_outputs, sizeof *in->fresh);
+    in->input_data = rill_alloc_zero(s->ctx, p->n_inputs, sizeof *in->input_data);
+    in->seen = rill_alloc_zero(s->ctx, p->n_watched, sizeof *in->seen);
+    in->kept = rill_alloc(s->ctx, p->kept_bytes);
+    if (!in->pointers || !in->fresh || !in->input_data || !in->seen || !in->kept)
+        return rill_nomem(err, "session");
+    if (p->observable) RILL_TRY(make_observed(s, in, err));
+    if (s->threads == 1) return RILL_OK;
+    if (p->prologue.n)
+        RILL_TRY(rill_schedule_state_create(p->prologue.schedule, &in->prologue_state, err));
+    return rill_schedule_state_create(p->main.schedule, &in->state, err);
+}
+
 static rill_status make_instance(rill_session *s, const rill_run_options *o, size_t key_length,
                                  rill_error *err)
 {
@@ -261,21 +282,15 @@ static rill_status make_instance(rill_session *s, const rill_run_options *o, siz
         return rill_nomem(err, "session");
     rill_instance in = {.key_length = key_length};
     rill_status st = compile(s, o, &in.program, err);
-    const rill_program *p = in.program;
     if (st == RILL_OK) {
         in.key = rill_alloc(s->ctx, key_length * sizeof *in.key);
-        in.pointers = rill_alloc_zero(s->ctx, p->n_pointers, sizeof *in.pointers);
-        in.fresh = rill_alloc_zero(s->ctx, p->n_outputs, sizeof *in.fresh);
-        in.input_data = rill_alloc_zero(s->ctx, p->n_inputs, sizeof *in.input_data);
-        if (!in.key || !in.pointers || !in.fresh || !in.input_data)
-            st = rill_nomem(err, "session");
-        else
+        if (in.key)
             memcpy(in.key, s->key, key_length * sizeof *in.key);
+        else
+            st = rill_nomem(err, "session");
     }
-    if (st == RILL_OK && p->observable) st = make_observed(s, &in, err);
-    if (st == RILL_OK && s->threads > 1)
-        st = rill_schedule_state_create(p->schedule, &in.state, err);
-    if (st == RILL_OK) st = reserve(s, p, err);
+    if (st == RILL_OK) st = make_state(s, &in, err);
+    if (st == RILL_OK) st = reserve(s, in.program, err);
     if (st != RILL_OK) {
         rill_instance_free(s, &in);
         return st;

@@ -149,7 +149,9 @@ static bool describe(rill_profile *p, const rill_program *program, const rill_st
 static rill_status fill(rill_profile *p, const rill_session *s, const rill_program *program,
                         rill_error *err)
 {
-    const uint64_t tickets = rill_schedule_tickets(program->schedule);
+    const rill_schedule *prologue = program->prologue.schedule;
+    const uint64_t tickets = rill_schedule_tickets(program->main.schedule) +
+                             (prologue ? rill_schedule_tickets(prologue) : 0);
     const size_t most = tickets < MOST_EVENTS ? (size_t)tickets : MOST_EVENTS;
     const size_t capacity = p->options.events ? p->options.events : most;
     size_t n_lanes, n_events;

@@ -11,6 +11,7 @@
 typedef enum rill_place_kind {
     RILL_PLACE_NONE, /* nobody reads them */
     RILL_PLACE_ARENA,
+    RILL_PLACE_KEPT,     /* made by the prologue, kept by the instance */
     RILL_PLACE_CONSTANT, /* index: node of the program's graph */
     RILL_PLACE_INPUT,    /* index: of the program's inputs */
     RILL_PLACE_VARIABLE, /* index: of the session's variables; the value before the run */
@@ -20,7 +21,7 @@ typedef enum rill_place_kind {
 typedef struct rill_place {
     rill_place_kind kind;
     uint32_t index;
-    size_t offset; /* ARENA */
+    size_t offset; /* ARENA, KEPT */
 } rill_place;
 
 typedef struct rill_step {
@@ -56,6 +57,12 @@ typedef struct rill_observed {
     int64_t after_step; /* ready when that step is done; -1: from the start */
 } rill_observed;
 
+/* Steps that run together. */
+typedef struct rill_part {
+    uint32_t first, n;       /* of the program's steps */
+    rill_schedule *schedule; /* its step 0 is `first` */
+} rill_part;
+
 struct rill_program {
     rill_context *ctx;
     const rill_graph *user_graph;
@@ -64,7 +71,11 @@ struct rill_program {
     rill_place *places; /* by value of `graph` */
     rill_step *steps;
     uint32_t n_steps;
-    rill_schedule *schedule;
+    /* The prologue makes what depends on nothing but constants and variables that the program does
+     * not update. It runs before the first run, and again when one of `watched` has changed. */
+    rill_part prologue, main;
+    uint32_t *watched; /* variables */
+    uint32_t n_watched;
     rill_place *pointers; /* the pointer table, unresolved */
     uint32_t n_pointers;
     bool *last_read; /* by pointer, of observable programs: nobody reads these bytes later */
@@ -78,7 +89,7 @@ struct rill_program {
     rill_observed *observed;
     uint32_t n_observed;
     uint32_t n_variables; /* of the user's graph when this was compiled */
-    size_t arena_bytes, thread_scratch;
+    size_t arena_bytes, thread_scratch, kept_bytes;
     bool observable, has_f64, flush_denormals;
     rill_program_info info;
 };

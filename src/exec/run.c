@@ -1,5 +1,6 @@
-/* Running: results are checked and made first, then the steps run, then the last phase, which
- * cannot fail, hands out results and swaps the variables. */
+/* Running: results are checked and made first, then the steps run, before them those of the
+ * prologue if they must, then the last phase, which cannot fail, hands out results and swaps the
+ * variables. */
 #include "exec/session.h"
 
 #include "ops/blas.h"
@@ -84,6 +85,8 @@ void *rill_run_pointer(const rill_run *run, const rill_place *place)
     switch (place->kind) {
     case RILL_PLACE_ARENA:
         return (char *)s->arena + place->offset;
+    case RILL_PLACE_KEPT:
+        return (char *)run->instance->kept + place->offset;
     case RILL_PLACE_CONSTANT:
         return p->graph->nodes[place->index].data->data;
     case RILL_PLACE_INPUT:
@@ -101,7 +104,7 @@ rill_status rill_run_unit(const rill_run *run, int worker, uint32_t step, uint32
                           int64_t unit, rill_error *err)
 {
     const rill_session *s = run->session;
-    const rill_step *st = &run->instance->program->steps[step];
+    const rill_step *st = &run->instance->program->steps[run->part->first + step];
     void **pointers = run->instance->pointers + st->first_pointer;
     rill_task task = {.call = &st->call,
                       .in = (const void *const *)pointers,
@@ -130,7 +133,8 @@ static void schedule_ran(void *arg, int worker, uint32_t step, uint32_t phase, i
                          int64_t units, uint64_t start)
 {
     const rill_run *run = arg;
-    rill_profile_record(run->options->profile, worker, step, phase, first, units, start);
+    rill_profile_record(run->options->profile, worker, run->part->first + step, phase, first, units,
+                        start);
 }
 
 static bool schedule_cancel(void *arg)
@@ -148,7 +152,7 @@ static void resolve_pointers(const rill_run *run)
         run->instance->observed[i]->data = rill_run_pointer(run, &p->outputs[i].place);
 }
 
-static rill_status execute(const rill_run *run, rill_error *err)
+static rill_status execute(const rill_run *run, rill_schedule_state *state, rill_error *err)
 {
     const rill_session *s = run->session;
     const rill_program *p = run->instance->program;
@@ -161,11 +165,29 @@ static rill_status execute(const rill_run *run, rill_error *err)
         ops.leave = rill_denormals_restore;
     }
     rill_blas_acquire();
-    rill_status st =
-        p->observable ? rill_run_debug(run, &ops, err)
-                      : rill_schedule_run(p->schedule, run->instance->state, s->threads, &ops, err);
+    rill_status st = p->observable
+                         ? rill_run_debug(run, &ops, err)
+                         : rill_schedule_run(run->part->schedule, state, s->threads, &ops, err);
     rill_blas_release();
     return st;
+}
+
+/* Runs the prologue, unless its results are there and no variable that it read has changed. */
+static rill_status execute_prologue(const rill_run *main, rill_error *err)
+{
+    rill_instance *in = main->instance;
+    const rill_program *p = in->program;
+    const rill_session_variable *variables = main->session->variables;
+    bool current = in->ready || p->prologue.n == 0;
+    for (uint32_t i = 0; i < p->n_watched && current; i++)
+        current = in->seen[i] == variables[p->watched[i]].version;
+    if (current) return RILL_OK;
+    in->ready = false;
+    const rill_run run = {main->session, in, main->options, &p->prologue};
+    RILL_TRY(execute(&run, in->prologue_state, err));
+    for (uint32_t i = 0; i < p->n_watched; i++) in->seen[i] = variables[p->watched[i]].version;
+    in->ready = true;
+    return RILL_OK;
 }
 
 static void copy_bytes(void *to, const void *from, size_t bytes)
@@ -197,6 +219,7 @@ static void commit(const rill_run *run)
         void *old = v->now->data;
         v->now->data = v->next;
         v->next = old;
+        v->version++;
     }
     if (run->options->updates) s->step++;
 }
@@ -211,9 +234,10 @@ rill_status rill_session_run(rill_session *s, const rill_run_options *options, r
     RILL_TRY(rill_profile_attach(o.profile, s, in, err));
     RILL_TRY(make_fresh(s, in, &o, err));
     rill_profile_begin(o.profile);
-    rill_run run = {s, in, &o};
+    rill_run run = {s, in, &o, &in->program->main};
     resolve_pointers(&run);
-    rill_status st = execute(&run, err);
+    rill_status st = execute_prologue(&run, err);
+    if (st == RILL_OK) st = execute(&run, in->state, err);
     if (st != RILL_OK) {
         drop_fresh(in);
         return st;

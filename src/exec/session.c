@@ -132,5 +132,6 @@ rill_status rill_session_set(rill_session *s, rill_value variable, const rill_te
                          rill_type_text(NULL, got, b, sizeof b));
     }
     if (t->bytes) memcpy(v->now->data, t->data, t->bytes);
+    v->version++;
     return RILL_OK;
 }

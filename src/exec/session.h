@@ -8,7 +8,8 @@
 typedef struct rill_session_variable {
     rill_value value; /* of the graph */
     rill_tensor *now;
-    void *next; /* of the same size; NULL until a program updates it */
+    void *next;       /* of the same size; NULL until a program updates it */
+    uint64_t version; /* goes up when the value changes */
 } rill_session_variable;
 
 /* A program and what runs of it need; runs with the same key share one. */
@@ -16,7 +17,10 @@ typedef struct rill_instance {
     uint64_t *key; /* see make_key */
     size_t key_length;
     rill_program *program;
-    rill_schedule_state *state;
+    rill_schedule_state *state, *prologue_state;
+    void *kept;     /* results of the prologue */
+    bool ready;     /* kept holds them, */
+    uint64_t *seen; /* made of these versions of the watched variables */
     void **pointers;
     rill_tensor **fresh;         /* results that a run makes for the caller */
     const void **input_data;     /* by program input */
@@ -49,6 +53,7 @@ typedef struct rill_run {
     rill_session *session;
     rill_instance *instance;
     const rill_run_options *options;
+    const rill_part *part; /* of the program, that is running */
 } rill_run;
 
 /* The instance for a run with these options: found by its key, or compiled. Checks the feeds. */
@@ -58,7 +63,7 @@ rill_status rill_instance_get(rill_session *s, const rill_run_options *o, rill_i
 rill_status rill_instance_feed(rill_instance *in, const rill_run_options *o, rill_error *err);
 void rill_instance_free(rill_session *s, rill_instance *in);
 
-/* Runs one unit of one step. */
+/* Runs one unit of one step, counted from the part's first one. */
 rill_status rill_run_unit(const rill_run *run, int worker, uint32_t step, uint32_t phase,
                           int64_t unit, rill_error *err);
 /* The bytes of a place in this run. */

@@ -10,6 +10,8 @@ static void add_place(rill_text *t, const rill_program *p, uint32_t value)
     rill_type_bytes(&p->graph->values[value].type, &bytes);
     if (place->kind == RILL_PLACE_ARENA)
         rill_text_add(t, "  @%zu+%zu", place->offset, bytes);
+    else if (place->kind == RILL_PLACE_KEPT)
+        rill_text_add(t, "  kept@%zu+%zu", place->offset, bytes);
     else if (place->kind == RILL_PLACE_NEXT)
         rill_text_add(t, "  next+%zu", bytes);
 }
@@ -37,8 +39,16 @@ rill_status rill_program_text(const rill_program *p, char **out, rill_error *err
     rill_text_init(&t, p->ctx);
     size_t width = rill_text_width(&t, p->graph);
     rill_text_add(&t, "program %s: %u steps, arena %zu B (%zu B without reuse) {\n", p->graph->name,
-                  p->n_steps, p->arena_bytes, p->info.arena_unshared);
-    for (uint32_t s = 0; s < p->n_steps; s++) add_step(&t, p, s, width);
+                  p->main.n, p->arena_bytes, p->info.arena_unshared);
+    if (p->prologue.n) {
+        rill_text_add(&t, "  prologue: %u steps, keeps %zu B {\n", p->prologue.n, p->kept_bytes);
+        for (uint32_t s = 0; s < p->prologue.n; s++) {
+            rill_text_add(&t, "  ");
+            add_step(&t, p, s, width);
+        }
+        rill_text_add(&t, "  }\n");
+    }
+    for (uint32_t s = p->main.first; s < p->n_steps; s++) add_step(&t, p, s, width);
     for (size_t i = 0; i < p->graph->n_updates; i++)
         rill_text_add(&t, "  update %%%u <- %%%u\n", p->graph->updates[i].variable.ref - 1,
                       p->graph->updates[i].value.ref - 1);

@@ -1,0 +1,66 @@
+/* compile.h: a program being made, as the parts of the compiler see it.
+ *
+ * A value's root is the value whose bytes it has: itself, or the root of what it is an alias of. */
+#ifndef RILL_SRC_COMPILE_H
+#define RILL_SRC_COMPILE_H
+
+#include "exec/plan.h"
+#include "exec/program.h"
+
+typedef struct rill_builder {
+    rill_program *p;
+    const rill_compile_options *options;
+    const rill_graph *g; /* the program's */
+    bool *live;          /* by node: its bytes are read */
+    bool *fixed;         /* by node: the prologue computes it, or could */
+    uint32_t *root;      /* by value */
+    uint32_t *step_of;   /* by node: its step, or UINT32_MAX */
+    bool *at_end;        /* by value: a root that outputs or updates read */
+    /* Of the part that is being planned; steps are counted from its first one. */
+    const rill_part *part;
+    uint32_t *reader_first; /* by value: the readers of a root, in `readers` */
+    uint32_t *readers;      /* steps */
+    uint32_t *buffer_of;    /* by value: the planner's buffer of a root, or UINT32_MAX */
+    uint32_t *succ_first, *succ;
+    rill_plan_buffer *buffers;
+    uint32_t n_buffers;
+    rill_arena scratch; /* all of the above */
+    rill_error *err;
+} rill_builder;
+
+/* Zeroed memory that lives as long as the builder, and as long as the program; NULL if there is no
+ * memory. */
+void *rill_builder_take(rill_builder *b, size_t n, size_t size);
+void *rill_builder_keep(rill_builder *b, size_t n, size_t size);
+rill_status rill_builder_nomem(rill_builder *b);
+
+static inline const rill_port *rill_port_of(const rill_op *op, size_t i)
+{
+    return &op->inputs[i < op->n_inputs ? i : op->n_inputs - 1];
+}
+
+/* Whether input i of n is there and its bytes are read. */
+static inline bool rill_node_reads(const rill_node_s *n, uint32_t i)
+{
+    return rill_valid(n->inputs[i]) && !(rill_port_of(n->op, i)->flags & RILL_PORT_SHAPE_ONLY);
+}
+
+static inline uint32_t rill_root_of(const rill_builder *b, rill_value v)
+{
+    return b->root[v.ref - 1];
+}
+
+/* The step that writes a root, or UINT32_MAX for a source. */
+static inline uint32_t rill_writer_of(const rill_builder *b, uint32_t root)
+{
+    return b->step_of[b->g->values[root].node];
+}
+
+/* compile_steps.c: what runs: live nodes, roots, sources, steps with their kernels, in order, those
+ * of the prologue first. */
+rill_status rill_compile_steps(rill_builder *b);
+
+/* compile_memory.c: where everything lies, and the schedules, which wait for memory too. */
+rill_status rill_compile_memory(rill_builder *b);
+
+#endif
