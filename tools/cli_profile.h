@@ -30,8 +30,8 @@ typedef struct profile_job {
     double *busy;      /* of each worker: the share of the time that it was in steps */
     profile_row *rows; /* the slowest first */
     size_t n_rows;
-    profile_row whole;
-    double between; /* seconds in which no worker was in a step: the median */
+    profile_row whole, prologue; /* the latter: of the first run, the only one that had it */
+    double between;              /* seconds in which no worker was in a step: the median */
 } profile_job;
 
 /* The sum of the row's limits, and which of them is the largest. */

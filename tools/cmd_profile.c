@@ -6,6 +6,10 @@
 #include <string.h>
 #include <time.h>
 
+#define WARM_UP_SECONDS 0.1
+
+enum { MOST_RUNS = 1000, FEWEST_RUNS = 3, TRACED_RUNS = 10 };
+
 static const cli_option options[] = {
     {"input", "NAME=FILE|VALUE",
      "feeds an input, as in `rill run`; may be repeated. The others are random numbers from 0 to "
@@ -29,8 +33,6 @@ static const cli_option options[] = {
     {"json", NULL, "prints one JSON object instead of the table"},
     {NULL, NULL, NULL},
 };
-
-enum { MOST_RUNS = 1000, FEWEST_RUNS = 3, TRACED_RUNS = 10 };
 
 static double now(void)
 {
@@ -161,24 +163,52 @@ static int open_session(profile_job *j, rill_session_options *so)
 
 /* ---- running --------------------------------------------------------------------------------- */
 
-/* Compiles and warms up; finds out how many runs to measure. */
-static int warm_up(profile_job *j, rill_run_options *o)
+static int run_once(const profile_job *j, const rill_run_options *o)
+{
+    rill_error err;
+    if (rill_session_run(j->session, o, &err) == RILL_OK) return EXIT_DONE;
+    return cli_fail(j->c, j->c->args[0], &err);
+}
+
+/* The first run, which has the prologue. */
+static int run_first(profile_job *j, rill_run_options *o)
+{
+    rill_error err;
+    rill_profile_options po = RILL_PROFILE_OPTIONS_INIT;
+    if (cli_get(j->c, "trace")) po.runs = TRACED_RUNS;
+    if (rill_profile_create(j->c->context, &po, &j->profile, &err) != RILL_OK)
+        return cli_fail(j->c, NULL, &err);
+    o->profile = j->profile;
+    int status = run_once(j, o);
+    if (status) return status;
+    const size_t n = rill_profile_n_steps(j->profile);
+    double *seconds = calloc(n + 1, sizeof *seconds);
+    if (!seconds) return cli_nomem(j->c);
+    rill_profile_times(j->profile, 0, seconds);
+    for (size_t i = 0; i < n; i++)
+        if (rill_profile_get_step(j->profile, i)->prologue) j->prologue.seconds += seconds[i];
+    free(seconds);
+    return EXIT_DONE;
+}
+
+/* Warms up, and finds out how many runs to measure. */
+static int warm_up(profile_job *j, const rill_run_options *o)
 {
     int64_t runs = 0;
-    rill_error err;
     if (!cli_int(j->c, "runs", 1, MOST_RUNS, &runs)) return EXIT_USAGE;
-    if (rill_session_prepare(j->session, o, &err) != RILL_OK)
-        return cli_fail(j->c, j->c->args[0], &err);
     double start = now(), best = INT32_MAX;
-    for (int i = 0; i < 2 || now() - start < 0.1; i++) {
+    for (int i = 0; i < 2 || now() - start < WARM_UP_SECONDS; i++) {
         double begin = now();
-        if (rill_session_run(j->session, o, &err) != RILL_OK)
-            return cli_fail(j->c, j->c->args[0], &err);
+        int status = run_once(j, o);
+        if (status) return status;
         double took = now() - begin;
         best = took < best ? took : best;
     }
-    if (!runs) runs = best * MOST_RUNS < 1 ? MOST_RUNS : (int64_t)(1 / best);
-    j->n_runs = (size_t)(!cli_get(j->c, "runs") && runs < FEWEST_RUNS ? FEWEST_RUNS : runs);
+    if (!runs) {
+        runs = best * MOST_RUNS < 1 ? MOST_RUNS : (int64_t)(1 / best);
+        if (runs < FEWEST_RUNS) runs = FEWEST_RUNS;
+    }
+    j->n_runs = (size_t)runs;
     return EXIT_DONE;
 }
 
@@ -197,28 +227,20 @@ static void keep_run(profile_job *j, size_t run)
     }
 }
 
-static int measure_runs(profile_job *j, rill_run_options *o)
+static int measure_runs(profile_job *j, const rill_run_options *o)
 {
-    rill_error err;
-    rill_profile_options po = RILL_PROFILE_OPTIONS_INIT;
-    if (cli_get(j->c, "trace")) po.runs = j->n_runs < TRACED_RUNS ? j->n_runs : TRACED_RUNS;
-    if (rill_profile_create(j->c->context, &po, &j->profile, &err) != RILL_OK)
-        return cli_fail(j->c, NULL, &err);
-    o->profile = j->profile;
-    if (rill_session_prepare(j->session, o, &err) != RILL_OK)
-        return cli_fail(j->c, j->c->args[0], &err);
     const size_t n_steps = rill_profile_n_steps(j->profile);
     j->times = calloc(j->n_runs * n_steps + 1, sizeof *j->times);
     j->seconds = calloc(j->n_runs, sizeof *j->seconds);
     j->in_steps = calloc(j->n_runs, sizeof *j->in_steps);
     j->busy = calloc((size_t)rill_profile_threads(j->profile) + 1, sizeof *j->busy);
     if (!j->times || !j->seconds || !j->in_steps || !j->busy) return cli_nomem(j->c);
-    for (size_t i = 0; i < j->n_runs; i++) {
-        if (rill_session_run(j->session, o, &err) != RILL_OK)
-            return cli_fail(j->c, j->c->args[0], &err);
-        keep_run(j, i);
+    int status = EXIT_DONE;
+    for (size_t i = 0; i < j->n_runs && !status; i++) {
+        status = run_once(j, o);
+        if (!status) keep_run(j, i);
     }
-    return EXIT_DONE;
+    return status;
 }
 
 /* Runs with the feeds, for the values that count. */
@@ -234,6 +256,7 @@ static int run_session(profile_job *j, const cli_feeds *feeds)
     o.fetches = fetches;
     o.results = results;
     o.updates = o.training = j->training;
+    if (!status) status = run_first(j, &o);
     if (!status) status = warm_up(j, &o);
     if (!status) status = measure_runs(j, &o);
     for (size_t i = 0; results && i < o.n_fetches; i++) rill_tensor_destroy(results[i]);
@@ -275,12 +298,18 @@ static void add_step(profile_row *r, const rill_profile_step *s, const rill_mach
     r->limits[bound] += limit;
 }
 
-/* The row of each step: its own, or that of the first step with the same op. */
+/* The row of each step: its own, or that of the first step with the same op. Steps of the prologue
+ * have one of their own, which is not shown among the others. */
 static void group_steps(profile_job *j, bool by_op, size_t *row_of)
 {
     const size_t n = rill_profile_n_steps(j->profile);
     for (size_t i = 0; i < n; i++) {
         const rill_profile_step *s = rill_profile_get_step(j->profile, i);
+        row_of[i] = n; /* none */
+        if (s->prologue) {
+            add_step(&j->prologue, s, &j->machine);
+            continue;
+        }
         size_t r = by_op ? 0 : j->n_rows;
         while (r < j->n_rows && strcmp(j->rows[r].step->op, s->op) != 0) r++;
         if (r == j->n_rows) j->n_rows++;

@@ -148,6 +148,14 @@ static void print_bound(const profile_job *j)
     printf(".\n");
 }
 
+static void print_prologue(const profile_job *j)
+{
+    const profile_row *r = &j->prologue;
+    if (r->n_steps)
+        printf("The prologue, %zu step%s, ran before the first run only and took %.1f us.\n",
+               r->n_steps, r->n_steps == 1 ? "" : "s", 1e6 * r->seconds);
+}
+
 static void print_workers(const profile_job *j)
 {
     const int n = rill_profile_threads(j->profile);
@@ -165,6 +173,7 @@ void profile_print(const profile_job *j, bool by_op, size_t top)
     print_table(j, by_op, top);
     print_workers(j);
     print_bound(j);
+    print_prologue(j);
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
@@ -247,7 +256,9 @@ void profile_print_json(const profile_job *j, bool by_op, size_t top)
         if (w) printf(", ");
         cli_json_number(stdout, j->busy[w]);
     }
-    printf("]},\n \"%s\": [", by_op ? "ops" : "steps");
+    printf("]},\n \"prologue\": {\"steps\": %zu, ", j->prologue.n_steps);
+    print_json_figures(&j->prologue);
+    printf("},\n \"%s\": [", by_op ? "ops" : "steps");
     for (size_t i = 0; i < top; i++) {
         printf("%s\n  ", i ? "," : "");
         print_json_row(j, &j->rows[i], by_op);

@@ -51,14 +51,16 @@ static void write_event(FILE *out, const profile_job *j, const rill_profile_even
 static void write_trace(FILE *out, const profile_job *j)
 {
     const rill_profile *p = j->profile;
-    const uint64_t origin = rill_profile_get_run(p, 0)->start;
+    const size_t n_kept = rill_profile_n_runs(p); /* runs to warm up may be among them */
+    const size_t first = n_kept > j->n_runs ? n_kept - j->n_runs : 0;
+    const uint64_t origin = rill_profile_get_run(p, first)->start;
     fputs("{\"displayTimeUnit\": \"ns\", \"traceEvents\": [\n"
           "{\"ph\": \"M\", \"name\": \"process_name\", \"pid\": 1, \"args\": {\"name\": ",
           out);
     cli_json_string(out, rill_graph_name(j->graph));
     fputs("}}", out);
     for (int w = 0; w < rill_profile_threads(p); w++) write_lane(out, w);
-    for (size_t run = 0; run < rill_profile_n_runs(p); run++) {
+    for (size_t run = first; run < n_kept; run++) {
         const rill_profile_run *r = rill_profile_get_run(p, run);
         fprintf(out,
                 ",\n{\"ph\": \"X\", \"name\": \"run\", \"cat\": \"run\", \"pid\": 1, \"tid\": 0");

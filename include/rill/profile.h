@@ -46,6 +46,7 @@ typedef struct rill_profile_step {
     const char *types;   /* "f32[128,784], f32[784,256] -> f32[128,256]" */
     double flops, bytes; /* by the op's cost: operations; bytes of operands, each counted once */
     bool f64;            /* computes in f64 */
+    bool prologue;       /* runs only when its results aren't there yet (rill_program_info) */
     int64_t units;       /* of all phases: what a run has to do */
     int64_t node;        /* of the session's graph: where it comes from; -1 if that isn't known */
 } rill_profile_step;

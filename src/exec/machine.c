@@ -1,17 +1,18 @@
 /* machine.c: measures what the machine can do: arithmetic and bandwidth of a number of threads.
  *
- * A measurement is a few bursts, of which the fastest counts: others may only take away. In a
- * burst the workers of a team take parts of the work until none is left, as in a run, so a worker
- * that comes late or never does no harm. */
+ * A measurement is a number of bursts of about a millisecond, of which the fastest counts: whatever
+ * else goes on may only take away. In a burst the workers of a team take parts of the work until
+ * none is left, as in a run, so a worker that comes late or never does no harm. Bursts over arrays
+ * go round and round them, so that none finds in the caches what another one left there. */
 #include "core/core.h"
 #include "ops/kernels/limits.h"
 #include "rill/profile.h"
 
 #include <unistd.h>
 
-enum { BURSTS = 5, MOST_BURSTS = 50, PART_NS = 500000, FIGURE_NS = 50000000 };
-enum { ARRAYS = 3, ARRAY_BYTES = 64 << 20, PART_BYTES = 1 << 20 }; /* beyond the caches */
-enum { CHUNK = 128 * sizeof(float) };                              /* what loops go by */
+enum { BURSTS = 5, MOST_BURSTS = 200, PART_NS = 100000, FIGURE_NS = 60000000 };
+enum { ARRAYS = 3, ARRAY_BYTES = 64 << 20, PART_BYTES = 128 << 10 }; /* beyond the caches */
+enum { ARRAY_PARTS = ARRAY_BYTES / PART_BYTES, CHUNK = 128 * sizeof(float) /* loops go by it */ };
 
 typedef struct machine {
     const rill_limit_kernels *kernels;
@@ -26,6 +27,7 @@ typedef struct burst {
     const machine *m;
     part_fn part;
     int64_t parts, repeats;
+    int64_t first; /* part of the arrays, of which there are ARRAY_PARTS */
     atomic_llong next;
 } burst;
 
@@ -107,7 +109,7 @@ static void work(void *arg, int worker)
     burst *b = arg;
     int64_t i;
     while ((i = atomic_fetch_add_explicit(&b->next, 1, memory_order_relaxed)) < b->parts)
-        b->part(b->m, worker, i, b->repeats);
+        b->part(b->m, worker, (b->first + i) % ARRAY_PARTS, b->repeats);
 }
 
 static uint64_t run_burst(burst *b)
@@ -127,6 +129,7 @@ static double best_rate(burst *b, double amount)
         const uint64_t took = run_burst(b);
         sum += took;
         if (took < best) best = took;
+        b->first = (b->first + b->parts) % ARRAY_PARTS;
     }
     return amount * (double)b->parts / (1e-9 * (double)best);
 }
@@ -158,7 +161,8 @@ static double rate_of_repeats(const machine *m, part_fn part, double per_repeat)
 /* Bytes a second of a loop over `n_arrays` of the arrays. */
 static double rate_of_arrays(const machine *m, part_fn part, int n_arrays)
 {
-    burst b = {.m = m, .part = part, .parts = ARRAY_BYTES / PART_BYTES, .repeats = 1};
+    burst b = {.m = m, .part = part, .parts = 32 * (int64_t)m->threads, .repeats = 1};
+    if (b.parts > ARRAY_PARTS) b.parts = ARRAY_PARTS;
     return best_rate(&b, (double)n_arrays * PART_BYTES);
 }
 
@@ -181,7 +185,7 @@ static double larger(double a, double b)
 
 static void measure(const machine *m, rill_machine_limits *out)
 {
-    burst first = {.m = m, .part = part_write, .parts = ARRAY_BYTES / PART_BYTES};
+    burst first = {.m = m, .part = part_write, .parts = ARRAY_PARTS};
     const double per_round = 2 * (double)m->kernels->round_bytes;
     run_burst(&first); /* the pages are there, and those who will use them wrote them */
     out->read = rate_of_arrays(m, part_read, 3);

@@ -128,9 +128,10 @@ static int64_t find_origin(const rill_graph *user, const char *name)
     return -1;
 }
 
-static bool describe(rill_profile *p, const rill_program *program, const rill_step *from,
-                     rill_profile_step *to)
+static bool describe(rill_profile *p, const rill_program *program, uint32_t step)
 {
+    const rill_step *from = &program->steps[step];
+    rill_profile_step *to = &p->steps[step];
     const char *name = program->graph->nodes[from->node].name;
     to->name = rill_arena_strdup(&p->text, name);
     to->op = rill_arena_strdup(&p->text, from->call.op->name);
@@ -139,6 +140,7 @@ static bool describe(rill_profile *p, const rill_program *program, const rill_st
     to->flops = from->flops;
     to->bytes = from->bytes;
     to->f64 = has_f64(&from->call);
+    to->prologue = step - program->prologue.first < program->prologue.n;
     to->node = find_origin(program->user_graph, name);
     for (uint32_t i = 0; i < from->call.n_phases; i++) to->units += from->call.units[i];
     return to->name && to->op && to->kernel && to->types;
@@ -169,8 +171,7 @@ static rill_status fill(rill_profile *p, const rill_session *s, const rill_progr
     if (!p->steps || !p->runs || !p->lanes || !p->events) return rill_nomem(err, "profile");
     for (size_t i = 0; i < n_lanes; i++) p->lanes[i].events = p->events + i * capacity;
     for (size_t i = 0; i < p->n_steps; i++)
-        if (!describe(p, program, &program->steps[i], &p->steps[i]))
-            return rill_nomem(err, "profile");
+        if (!describe(p, program, (uint32_t)i)) return rill_nomem(err, "profile");
     return RILL_OK;
 }
 
