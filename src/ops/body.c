@@ -64,15 +64,13 @@ static rill_status read_operand(reader *r, bool result_only, rill_operand *out)
 {
     while (*r->at == ' ') r->at++;
     const char sigil = *r->at, *digits;
-    int64_t n;
+    int64_t n = 0;
     if (sigil != '%' && (sigil != '$' || result_only))
         return bad(r, result_only ? "a result such as %0" : "an operand such as $0 or %0");
     r->at++;
-    size_t length = word(r, &digits);
-    if (!read_integer(digits, length, &n) || n < 0 || n > INT32_MAX / 2) {
-        r->at = digits;
-        return bad(r, "a number");
-    }
+    for (digits = r->at; *r->at >= '0' && *r->at <= '9' && n < INT32_MAX / 20; r->at++)
+        n = n * 10 + (*r->at - '0');
+    if (r->at == digits) return bad(r, "a number");
     if (sigil == '%' && n >= r->body->n_instructions)
         return rill_fail(r->err, RILL_ERR_INVALID,
                          "body: %%%lld is used before it is there: %u instructions stand before",

@@ -9,9 +9,10 @@
  */
 #include "ops/elementwise.h"
 
+#include "ops/walk.h"
+
 #define GRAIN 16384 /* elements of a unit */
 #define TILE 256    /* elements of a spread operand */
-#define LONG_ROW 64 /* inner rows from here on are worth a call each */
 #define MAX_OPERANDS 3
 
 typedef struct plan {
@@ -55,75 +56,19 @@ rill_status rill_elementwise_prepare(rill_call *call, const rill_loop *forms, ui
     return RILL_OK;
 }
 
-/* ---- operands that are broadcast ------------------------------------------------------------- */
-
-/* The walk over output elements: collapsed dimensions, each operand's strides over them. */
-typedef struct walk {
-    int rank; /* at least 1 */
-    uint32_t n;
-    int64_t dims[RILL_MAX_RANK], index[RILL_MAX_RANK];
-    int64_t strides[MAX_OPERANDS][RILL_MAX_RANK];
-    int64_t offset[MAX_OPERANDS]; /* of the current element */
-} walk;
-
-static bool can_merge(const walk *w, const int64_t strides[][RILL_MAX_RANK], int outer, int axis,
-                      int64_t dim)
+bool rill_elementwise_loops(const rill_op *op, const rill_attr *attrs, const rill_type *in,
+                            uint32_t n_in, const rill_type *out, rill_loops *loops)
 {
-    for (uint32_t k = 0; k < w->n; k++) {
-        if (w->strides[k][outer] != strides[k][axis] * dim) return false;
-    }
+    if (op->n_kernels == 0 || op->kernels[0].run != rill_elementwise_run) return false;
+    rill_call call = {.op = op, .attrs = attrs, .in = in, .n_in = n_in, .out = out, .n_out = 1};
+    if (op->kernels[0].prepare(&call, NULL) != RILL_OK) return false;
+    const plan *p = (const plan *)(const void *)call.plan.bytes;
+    *loops = (rill_loops){.forms = p->forms, .n_forms = p->n_forms};
+    memcpy(loops->param, p->param, sizeof loops->param);
     return true;
 }
 
-/* Collapses the dimensions of a call and stands at output element `at`. */
-static void walk_start(walk *w, const rill_call *call, int64_t at)
-{
-    const rill_shape *out = &call->out[0].shape;
-    int64_t strides[MAX_OPERANDS][RILL_MAX_RANK];
-    w->rank = 0;
-    w->n = call->n_in;
-    for (uint32_t k = 0; k < w->n; k++) rill_broadcast_strides(&call->in[k].shape, out, strides[k]);
-    for (int axis = 0; axis < out->rank; axis++) {
-        const int64_t dim = out->dims[axis];
-        if (dim == 1) continue;
-        const bool merge = w->rank > 0 && can_merge(w, strides, w->rank - 1, axis, dim);
-        const int to = merge ? w->rank - 1 : w->rank++;
-        w->dims[to] = merge ? w->dims[to] * dim : dim;
-        for (uint32_t k = 0; k < w->n; k++) w->strides[k][to] = strides[k][axis];
-    }
-    if (w->rank == 0) {
-        w->dims[w->rank++] = 1;
-        for (uint32_t k = 0; k < w->n; k++) w->strides[k][0] = 0;
-    }
-    for (uint32_t k = 0; k < w->n; k++) w->offset[k] = 0;
-    for (int axis = w->rank - 1; axis >= 0; axis--) {
-        w->index[axis] = at % w->dims[axis];
-        at /= w->dims[axis];
-        for (uint32_t k = 0; k < w->n; k++) {
-            w->offset[k] += w->index[axis] * w->strides[k][axis];
-        }
-    }
-}
-
-/* Goes `step` elements on, which stay in the row or end it. */
-static void walk_on(walk *w, int64_t step)
-{
-    int axis = w->rank - 1;
-    w->index[axis] += step;
-    for (uint32_t k = 0; k < w->n; k++) w->offset[k] += step * w->strides[k][axis];
-    while (w->index[axis] == w->dims[axis] && axis > 0) {
-        for (uint32_t k = 0; k < w->n; k++) {
-            w->offset[k] += w->strides[k][axis - 1] - w->dims[axis] * w->strides[k][axis];
-        }
-        w->index[axis] = 0;
-        w->index[--axis]++;
-    }
-}
-
-static int64_t walk_row_left(const walk *w)
-{
-    return w->dims[w->rank - 1] - w->index[w->rank - 1];
-}
+/* ---- operands that are broadcast ------------------------------------------------------------- */
 
 static const void *element(const void *data, int64_t i, size_t size)
 {
@@ -136,65 +81,71 @@ static void *out_element(const rill_task *t, const plan *p, int64_t i)
 }
 
 /* One call of the loop for each inner row. */
-static void run_rows(const rill_task *t, const plan *p, uint32_t mask, walk *w, int64_t i,
+static void run_rows(const rill_task *t, const plan *p, uint32_t mask, rill_walk *w, int64_t i,
                      int64_t end)
 {
     while (i < end) {
-        const int64_t left = walk_row_left(w), n = left < end - i ? left : end - i;
+        const int64_t left = rill_walk_row_left(w), n = left < end - i ? left : end - i;
         const void *in[MAX_OPERANDS];
-        for (uint32_t k = 0; k < w->n; k++) in[k] = element(t->in[k], w->offset[k], p->in_size[k]);
+        for (uint32_t k = 0; k < w->paths->n; k++) {
+            in[k] = element(t->in[k], w->offset[k], p->in_size[k]);
+        }
         p->forms[mask](out_element(t, p, i), in, p->param, n);
         i += n;
-        walk_on(w, n);
+        rill_walk_on(w, n);
     }
 }
 
-#define SPREAD(TYPE)                                          \
-    do {                                                      \
-        TYPE *y = to;                                         \
-        const TYPE *x = from;                                 \
-        for (int64_t j = 0; j < n; j++) y[j] = x[j * stride]; \
-    } while (0)
-typedef uint32_t __attribute__((may_alias)) bits_4;
-typedef uint64_t __attribute__((may_alias)) bits_8;
-
-static void spread(void *to, const void *from, int64_t stride, int64_t n, size_t size)
-{
-    if (size == 4)
-        SPREAD(bits_4);
-    else if (size == 8)
-        SPREAD(bits_8);
-    else
-        SPREAD(unsigned char);
-}
-
 /* Operands that are not linear are spread over buffers of up to TILE elements, across rows. */
-static void run_tiles(const rill_task *t, const plan *p, walk *w, int64_t i, int64_t end)
+static void run_tiles(const rill_task *t, const plan *p, rill_walk *w, int64_t i, int64_t end)
 {
     _Alignas(64) unsigned char buffer[MAX_OPERANDS][TILE * sizeof(int64_t)];
+    const uint32_t n_in = w->paths->n;
     bool linear[MAX_OPERANDS];
-    for (uint32_t k = 0; k < w->n; k++) {
+    for (uint32_t k = 0; k < n_in; k++) {
         linear[k] = rill_shape_count(&t->call->in[k].shape) == p->count;
     }
     while (i < end) {
         const int64_t n = end - i < TILE ? end - i : TILE;
         const void *in[MAX_OPERANDS];
-        for (uint32_t k = 0; k < w->n; k++) {
+        for (uint32_t k = 0; k < n_in; k++) {
             in[k] = linear[k] ? element(t->in[k], i, p->in_size[k]) : buffer[k];
         }
         for (int64_t done = 0; done < n;) {
-            const int64_t left = walk_row_left(w), m = left < n - done ? left : n - done;
-            for (uint32_t k = 0; k < w->n; k++) {
+            const int64_t left = rill_walk_row_left(w), m = left < n - done ? left : n - done;
+            for (uint32_t k = 0; k < n_in; k++) {
                 if (linear[k]) continue;
                 const size_t size = p->in_size[k];
-                spread(buffer[k] + (size_t)done * size, element(t->in[k], w->offset[k], size),
-                       w->strides[k][w->rank - 1], m, size);
+                rill_spread(buffer[k] + (size_t)done * size, element(t->in[k], w->offset[k], size),
+                            rill_paths_stride(w->paths, k), m, size);
             }
             done += m;
-            walk_on(w, m);
+            rill_walk_on(w, m);
         }
         p->forms[0](out_element(t, p, i), in, p->param, n);
         i += n;
+    }
+}
+
+static void run_broadcast(const rill_task *task, const plan *p, int64_t begin, int64_t n)
+{
+    const rill_call *call = task->call;
+    const rill_shape *shapes[MAX_OPERANDS];
+    rill_strides strides[MAX_OPERANDS];
+    int64_t offset[MAX_OPERANDS];
+    rill_paths paths;
+    rill_walk w;
+    uint32_t mask = 0;
+    for (uint32_t k = 0; k < call->n_in; k++) shapes[k] = &call->in[k].shape;
+    rill_paths_find(&paths, &call->out[0].shape, shapes, call->n_in, strides);
+    rill_walk_start(&w, &paths, begin, offset);
+    for (uint32_t k = 0; k < call->n_in; k++) {
+        if (rill_paths_stride(&paths, k) == 0) mask |= 1u << k;
+    }
+    if (rill_paths_row(&paths) >= RILL_LONG_ROW && has_form(p, mask)) {
+        run_rows(task, p, mask, &w, begin, begin + n);
+    } else {
+        run_tiles(task, p, &w, begin, begin + n);
     }
 }
 
@@ -213,17 +164,7 @@ rill_status rill_elementwise_run(const rill_task *task)
         p->forms[p->scalars](out_element(task, p, begin), in, p->param, n);
         return RILL_OK;
     }
-    walk w;
-    walk_start(&w, call, begin);
-    uint32_t mask = 0;
-    for (uint32_t k = 0; k < w.n; k++) {
-        if (w.strides[k][w.rank - 1] == 0) mask |= 1u << k;
-    }
-    if (w.dims[w.rank - 1] >= LONG_ROW && has_form(p, mask)) {
-        run_rows(task, p, mask, &w, begin, begin + n);
-    } else {
-        run_tiles(task, p, &w, begin, begin + n);
-    }
+    run_broadcast(task, p, begin, n);
     return RILL_OK;
 }
 

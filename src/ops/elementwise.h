@@ -14,6 +14,19 @@ rill_status rill_elementwise_prepare(rill_call *call, const rill_loop *forms, ui
                                      const void *param, size_t param_size);
 rill_status rill_elementwise_run(const rill_task *task);
 
+/* Inner rows from here on are worth a call of the loop each; shorter ones are spread first. */
+enum { RILL_LONG_ROW = 64, RILL_LOOP_MAX_OPERANDS = 3 };
+
+/* The loops of an op for operands and a result of these types: what its first kernel would run. */
+typedef struct rill_loops {
+    const rill_loop *forms;
+    uint32_t n_forms;
+    unsigned char param[16];
+} rill_loops;
+/* False: its first kernel is not made of loops. */
+bool rill_elementwise_loops(const rill_op *op, const rill_attr *attrs, const rill_type *in,
+                            uint32_t n_in, const rill_type *out, rill_loops *loops);
+
 /* ---- reference kernels: one element at a time, in f64 or i64 --------------------------------- */
 
 typedef struct rill_reference {
