@@ -50,7 +50,7 @@ static rill_graph *make_graph(rill_context *ctx, rill_value *x, rill_value *y, r
 }
 
 /* A training step of that graph, with `rows` rows, ready to run. */
-static net open_net(int threads, int64_t rows)
+static net open_net_at(int level, int threads, int64_t rows)
 {
     net n = {.o = RILL_RUN_OPTIONS_INIT};
     rill_value x, y;
@@ -64,11 +64,17 @@ static net open_net(int threads, int64_t rows)
     n.feeds[1] = (rill_feed){y, n.y};
     rill_session_options so = RILL_SESSION_OPTIONS_INIT;
     so.threads = threads;
+    so.level = level;
     must(rill_session_create(n.g, &so, &n.s, &err));
     n.o.n_feeds = 2;
     n.o.n_fetches = 1;
     n.o.updates = n.o.training = true;
     return n;
+}
+
+static net open_net(int threads, int64_t rows)
+{
+    return open_net_at(2, threads, rows);
 }
 
 static void run_net(net *n, rill_profile *p)
@@ -201,7 +207,7 @@ static size_t step_named(const rill_profile *p, const char *name)
 static void test_steps(void **state)
 {
     (void)state;
-    net n = open_net(1, 8);
+    net n = open_net_at(0, 1, 8); /* as drawn */
     rill_profile *p = make_profile(1, 0);
     rill_run_options o = n.o;
     rill_program_info info;
