@@ -85,6 +85,13 @@ void rill_copy_task_plain_filled(const rill_task *task, const rill_copy *c, doub
 /* No arithmetic; input 0 and output 0 are moved once. */
 void rill_cost_copy(const rill_call *call, double *flops, double *bytes);
 
+/* What a slice of a tensor of the static shape x reads along each axis: x[start + i * step],
+ * 0 <= i < count. attrs are those of slice. */
+typedef struct rill_range {
+    int64_t start, step, count;
+} rill_range;
+void rill_slice_ranges(const rill_attr *attrs, const rill_shape *x, rill_range r[RILL_MAX_RANK]);
+
 /* Row-major strides of a static shape, in elements. */
 void rill_row_major(const rill_shape *shape, int64_t strides[RILL_MAX_RANK]);
 

@@ -274,23 +274,25 @@ void rill_reduction_run(const rill_reduction *r, rill_reducer op, rill_dtype dty
 
 /* ---- by the definition ----------------------------------------------------------------------- */
 
-#define PLAIN(T, A, LOW, HIGH)                                                     \
-    {                                                                              \
-        const T *x = in;                                                           \
-        T *y = out;                                                                \
-        for (int64_t o = 0; o < out_count; o++) {                                  \
-            y[o] = op == RILL_REDUCE_SUM ? 0 : op == RILL_REDUCE_MAX ? LOW : HIGH; \
-        }                                                                          \
-        for (int64_t i = 0; i < count; i++) {                                      \
-            int64_t o = offset_of(dims, strides, shape->rank, i);                  \
-            T b = x[i];                                                            \
-            bool better = op == RILL_REDUCE_MAX ? b > y[o] : b < y[o];             \
-            if (op == RILL_REDUCE_SUM)                                             \
-                y[o] = (T)((A)y[o] + (A)b);                                        \
-            else if (better || b != b)                                             \
-                y[o] = b;                                                          \
-        }                                                                          \
-        break;                                                                     \
+/* -0 is what leaves every addend as it is; only the sum of nothing is 0. */
+#define PLAIN(T, A, LOW, HIGH)                                                        \
+    {                                                                                 \
+        const T *x = in;                                                              \
+        T *y = out;                                                                   \
+        const T zero = count ? (T)-0.0 : 0;                                           \
+        for (int64_t o = 0; o < out_count; o++) {                                     \
+            y[o] = op == RILL_REDUCE_SUM ? zero : op == RILL_REDUCE_MAX ? LOW : HIGH; \
+        }                                                                             \
+        for (int64_t i = 0; i < count; i++) {                                         \
+            int64_t o = offset_of(dims, strides, shape->rank, i);                     \
+            T b = x[i];                                                               \
+            bool better = op == RILL_REDUCE_MAX ? b > y[o] : b < y[o];                \
+            if (op == RILL_REDUCE_SUM)                                                \
+                y[o] = (T)((A)y[o] + (A)b);                                           \
+            else if (better || b != b)                                                \
+                y[o] = b;                                                             \
+        }                                                                             \
+        break;                                                                        \
     }
 
 void rill_reduction_plain(rill_reducer op, const rill_type *type, uint32_t mask, const void *in,

@@ -19,11 +19,6 @@ static const rill_attr_spec slice_attrs[] = {
 
 /* ---- bounds ---------------------------------------------------------------------------------- */
 
-/* What is read along one axis: x[start + i * step], 0 <= i < count. */
-typedef struct range {
-    int64_t start, step, count;
-} range;
-
 /* A bound counted from the start, between low and high. */
 static int64_t clamp_bound(int64_t bound, int64_t dim, int64_t low, int64_t high)
 {
@@ -31,12 +26,12 @@ static int64_t clamp_bound(int64_t bound, int64_t dim, int64_t low, int64_t high
     return bound < low ? low : bound > high ? high : bound;
 }
 
-static range range_of(int64_t dim, int64_t start, int64_t end, int64_t step)
+static rill_range range_of(int64_t dim, int64_t start, int64_t end, int64_t step)
 {
     int64_t low = step > 0 ? 0 : -1, high = step > 0 ? dim : dim - 1;
     start = clamp_bound(start, dim, low, high);
     end = clamp_bound(end, dim, low, high);
-    range r = {start, step, 0};
+    rill_range r = {start, step, 0};
     if (step > 0 && end > start) r.count = (end - start - 1) / step + 1;
     if (step < 0 && end < start) r.count = (start - end - 1) / -step + 1;
     return r;
@@ -98,6 +93,15 @@ static rill_status infer_range(const rill_infer *c, const rill_shape *x, rill_sh
     return RILL_OK;
 }
 
+void rill_slice_ranges(const rill_attr *attrs, const rill_shape *x, rill_range r[RILL_MAX_RANK])
+{
+    for (int32_t i = 0; i < x->rank; i++) r[i] = (rill_range){0, 1, x->dims[i]};
+    for (uint32_t i = 0; i < attrs[STARTS].n; i++) {
+        entry e = entry_at(attrs, x->rank, i);
+        r[e.axis] = range_of(x->dims[e.axis], e.start, e.end, e.step);
+    }
+}
+
 /* Strides and offset that walk the slice of a tensor of `shape`. */
 static int64_t slice_walk(const rill_attr *attrs, const rill_shape *shape,
                           int64_t strides[RILL_MAX_RANK])
@@ -106,7 +110,7 @@ static int64_t slice_walk(const rill_attr *attrs, const rill_shape *shape,
     rill_row_major(shape, strides);
     for (uint32_t i = 0; i < attrs[STARTS].n; i++) {
         entry e = entry_at(attrs, shape->rank, i);
-        range r = range_of(shape->dims[e.axis], e.start, e.end, e.step);
+        rill_range r = range_of(shape->dims[e.axis], e.start, e.end, e.step);
         offset += r.start * strides[e.axis];
         strides[e.axis] *= r.count > 1 ? r.step : 1;
     }

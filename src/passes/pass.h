@@ -97,6 +97,10 @@ rill_status rill_passes_run(const rill_graph *from, const rill_roots *roots,
 /* Copies a node with its mapped inputs, name and attributes (`attrs` NULL: its own). */
 rill_status rill_rewrite_copy_with(rill_rewrite *rw, size_t node, const rill_attr *attrs);
 rill_status rill_rewrite_copy(rill_rewrite *rw, size_t node);
+/* Emits an op in place of a node: under its name, as part of the same gradient. `in` are values of
+ * `to`. The invalid value and an error on `to` on failure. */
+rill_value rill_rewrite_emit(rill_rewrite *rw, size_t node, const rill_op *op, const rill_value *in,
+                             size_t n_in, const rill_attr *attrs);
 /* The node's inputs in `to`; `in` has n_inputs entries. */
 rill_status rill_rewrite_inputs(rill_rewrite *rw, const rill_node_s *n, rill_value *in);
 /* RILL_OK, or the error that `to` recorded, moved to rw->err. */

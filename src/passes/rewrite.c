@@ -79,6 +79,24 @@ static rill_value copy_source(rill_rewrite *rw, const rill_node_s *n)
     return v;
 }
 
+rill_value rill_rewrite_emit(rill_rewrite *rw, size_t node, const rill_op *op, const rill_value *in,
+                             size_t n_in, const rill_attr *attrs)
+{
+    const rill_node_s *n = &rw->from->nodes[node];
+    rill_graph *to = rw->to;
+    to->from_node = node;
+    to->gradient_of = -1;
+    if (n->gradient_of >= 0) {
+        const rill_node_s *of = &rw->from->nodes[n->gradient_of];
+        rill_value mapped = rw->map[of->first_value];
+        if (rill_valid(mapped)) to->gradient_of = rill_value_node(to, mapped);
+    }
+    rill_value v = rill_emit(rill_named(to, n->name), op, in, n_in, attrs);
+    to->gradient_of = -1;
+    if (rill_valid(v)) to->nodes[rill_value_at(to, v)->node].auto_named = n->auto_named;
+    return v;
+}
+
 rill_status rill_rewrite_copy_with(rill_rewrite *rw, size_t node, const rill_attr *attrs)
 {
     const rill_node_s *n = &rw->from->nodes[node];
@@ -91,17 +109,8 @@ rill_status rill_rewrite_copy_with(rill_rewrite *rw, size_t node, const rill_att
         if (n->n_inputs > RILL_LEN(stack)) in = rill_alloc_zero(to->ctx, n->n_inputs, sizeof *in);
         if (!in) return rill_nomem(rw->err, "pass");
         rill_status st = rill_rewrite_inputs(rw, n, in);
-        if (st == RILL_OK) {
-            to->gradient_of = -1;
-            if (n->gradient_of >= 0) {
-                const rill_node_s *of = &rw->from->nodes[n->gradient_of];
-                rill_value mapped = rw->map[of->first_value];
-                if (rill_valid(mapped)) to->gradient_of = rill_value_node(to, mapped);
-            }
-            v = rill_emit(rill_named(to, n->name), n->op, in, n->n_inputs,
-                          attrs ? attrs : n->attrs);
-            to->gradient_of = -1;
-        }
+        if (st == RILL_OK)
+            v = rill_rewrite_emit(rw, node, n->op, in, n->n_inputs, attrs ? attrs : n->attrs);
         if (in != stack) rill_free(to->ctx, in, n->n_inputs * sizeof *in);
         if (st != RILL_OK) return st;
     }
