@@ -1,0 +1,111 @@
+/* Times inference of a graph on random data, as one JSON line: median and fastest run, GFLOP/s,
+ * from the start of the process to the first result, and the peak of the resident set.
+ *
+ *   bench_infer GRAPH.json [BATCH [THREADS [SECONDS [LEVEL]]]]
+ *
+ * Fetches the graph's first output. */
+#include "rill/rill.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#define MAX_RUNS 100000
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void must(rill_status st, const char *what, const rill_error *err)
+{
+    if (st == RILL_OK) return;
+    fprintf(stderr, "bench_infer: %s: %s\n", what, err->message);
+    exit(1);
+}
+
+static rill_tensor *draw(const rill_graph *g, rill_value input, int64_t batch)
+{
+    rill_error err;
+    rill_tensor *t;
+    rill_type type = rill_value_type(g, input);
+    for (int i = 0; i < type.shape.rank; i++)
+        if (type.shape.dims[i] < 0) type.shape.dims[i] = batch;
+    must(rill_tensor_create(NULL, type.dtype, type.shape, &t, &err), "tensor", &err);
+    for (int64_t i = 0; type.dtype == RILL_F32 && i < rill_tensor_count(t); i++)
+        ((float *)rill_tensor_data(t))[i] = (float)rand() / ((float)RAND_MAX + 1.0f);
+    return t;
+}
+
+int main(int argc, char **argv)
+{
+    const double start = now();
+    int64_t batch = argc > 2 ? atoll(argv[2]) : 1;
+    double seconds = argc > 4 ? atof(argv[4]) : 3;
+    rill_error err;
+    rill_graph *g;
+    rill_session *s;
+    if (argc < 2) {
+        fprintf(stderr, "usage: bench_infer GRAPH.json [BATCH [THREADS [SECONDS [LEVEL]]]]\n");
+        return 2;
+    }
+    must(rill_graph_load(NULL, argv[1], &g, &err), argv[1], &err);
+    rill_session_options so = RILL_SESSION_OPTIONS_INIT;
+    so.threads = argc > 3 ? atoi(argv[3]) : 0;
+    so.level = argc > 5 ? atoi(argv[5]) : 2;
+    must(rill_session_create(g, &so, &s, &err), "session", &err);
+    const double loaded = now();
+
+    rill_value x = rill_graph_find(g, "x"), y = rill_graph_output(g, 0);
+    rill_feed feed = {x, draw(g, x, batch)};
+    rill_tensor *result = NULL;
+    rill_run_options o = RILL_RUN_OPTIONS_INIT;
+    o.feeds = &feed;
+    o.n_feeds = 1;
+    o.fetches = &y;
+    o.n_fetches = 1;
+    o.results = &result;
+    must(rill_session_prepare(s, &o, &err), "compile", &err);
+    const double compiled = now();
+    must(rill_session_run(s, &o, &err), "run", &err);
+    const double first = now();
+
+    static double times[MAX_RUNS];
+    int n = 0;
+    while (n < MAX_RUNS && (now() - first < seconds || n < 3)) {
+        double before = now();
+        must(rill_session_run(s, &o, &err), "run", &err);
+        if (now() - first > seconds / 5) times[n++] = (now() - before) * 1e3;
+    }
+    qsort(times, (size_t)n, sizeof *times, by_value);
+    const rill_program *program;
+    rill_program_info info;
+    struct rusage usage;
+    must(rill_session_program(s, &o, &program, &err), "program", &err);
+    rill_program_get_info(program, &info);
+    getrusage(RUSAGE_SELF, &usage);
+    printf(
+        "{\"peer\": \"rill\", \"workload\": \"%s\", \"batch\": %lld, \"threads\": %d, \"level\": "
+        "%d, "
+        "\"median_ms\": %.4f, \"min_ms\": %.4f, \"gflops\": %.1f, \"runs\": %d, "
+        "\"program_steps\": %zu, \"load_ms\": %.2f, \"compile_ms\": %.2f, \"first_run_ms\": %.2f, "
+        "\"arena_mb\": %.2f, \"peak_rss_mb\": %.1f}\n",
+        rill_graph_name(g), (long long)batch, rill_session_threads(s), so.level, times[n / 2],
+        times[0], info.flops / times[n / 2] / 1e6, n, info.n_steps, (loaded - start) * 1e3,
+        (compiled - loaded) * 1e3, (first - compiled) * 1e3, (double)info.arena_bytes / 1e6,
+        (double)usage.ru_maxrss / 1024);
+    rill_tensor_destroy(result);
+    rill_tensor_destroy((rill_tensor *)(uintptr_t)feed.tensor);
+    rill_session_destroy(s);
+    rill_graph_destroy(g);
+    return 0;
+}
