@@ -77,7 +77,8 @@ typedef struct rill_pass {
     void (*end)(rill_rewrite *rw);          /* may be NULL; runs also after a failure */
 } rill_pass;
 
-extern const rill_pass rill_pass_expand, rill_pass_bind, rill_pass_simplify, rill_pass_cse;
+extern const rill_pass rill_pass_expand, rill_pass_bind, rill_pass_simplify, rill_pass_cse,
+    rill_pass_epilogue;
 
 /* Whether the expand pass lowers this node. */
 bool rill_pass_expands(const rill_node_s *n, const rill_pass_options *options);

@@ -8,6 +8,7 @@ static const rill_pass *const pipeline[] = {
     &rill_pass_bind,
     &rill_pass_simplify,
     &rill_pass_cse,
+    &rill_pass_epilogue,
 };
 
 #define MAX_NESTING 16
