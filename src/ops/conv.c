@@ -425,20 +425,21 @@ static const rill_op_case filter_cases[] = {
      .out = "[[[[0]],[[0]]],[[[0]],[[0]]]]"},
 };
 
-#define KERNELS(which)                                                           \
-    {                                                                            \
-        {.name = "unrolled",                                                     \
-         .accepts = rill_conv_unrolled_accepts_##which,                          \
-         .prepare = rill_conv_unrolled_prepare_##which,                          \
-         .run = rill_conv_unrolled_##which},                                     \
-        {                                                                        \
-            .name = "reference", .prepare = rill_conv_reference_prepare_##which, \
-            .run = rill_conv_reference_##which                                   \
-        }                                                                        \
+#define KERNEL(kernel, which)                                                                \
+    {                                                                                        \
+        .name = #kernel, .accepts = rill_conv_##kernel##_accepts_##which,                    \
+        .prepare = rill_conv_##kernel##_prepare_##which, .run = rill_conv_##kernel##_##which \
     }
-static const rill_kernel forward_kernels[] = KERNELS(forward);
-static const rill_kernel input_kernels[] = KERNELS(input);
-static const rill_kernel filter_kernels[] = KERNELS(filter);
+#define REFERENCE(which)                                                     \
+    {                                                                        \
+        .name = "reference", .prepare = rill_conv_reference_prepare_##which, \
+        .run = rill_conv_reference_##which                                   \
+    }
+static const rill_kernel forward_kernels[] = {KERNEL(direct, forward), KERNEL(unrolled, forward),
+                                              REFERENCE(forward)};
+static const rill_kernel input_kernels[] = {KERNEL(direct, input), KERNEL(unrolled, input),
+                                            REFERENCE(input)};
+static const rill_kernel filter_kernels[] = {KERNEL(unrolled, filter), REFERENCE(filter)};
 
 const rill_op rill_op_conv2d = {
     .struct_size = sizeof(rill_op),

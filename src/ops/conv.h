@@ -58,8 +58,8 @@ rill_conv rill_conv_of_forward(const rill_call *call);
 rill_conv rill_conv_of_input(const rill_call *call);
 rill_conv rill_conv_of_filter(const rill_call *call);
 
-/* The kernels' functions: `reference` (plain loops) and `unrolled` (im2col and matrix products).
- */
+/* The kernels' functions: `reference` (plain loops), `unrolled` (im2col and matrix products) and
+ * `direct` (products of the windows where they lie). */
 #define RILL_CONV_KERNEL(kernel)                                                 \
     rill_status rill_conv_##kernel##_prepare_forward(rill_call *, rill_error *); \
     rill_status rill_conv_##kernel##_prepare_input(rill_call *, rill_error *);   \
@@ -69,6 +69,12 @@ rill_conv rill_conv_of_filter(const rill_call *call);
     rill_status rill_conv_##kernel##_filter(const rill_task *);
 RILL_CONV_KERNEL(reference)
 RILL_CONV_KERNEL(unrolled)
+rill_status rill_conv_direct_prepare_forward(rill_call *call, rill_error *err);
+rill_status rill_conv_direct_prepare_input(rill_call *call, rill_error *err);
+rill_status rill_conv_direct_forward(const rill_task *task);
+rill_status rill_conv_direct_input(const rill_task *task);
+bool rill_conv_direct_accepts_forward(const rill_call *call);
+bool rill_conv_direct_accepts_input(const rill_call *call);
 bool rill_conv_unrolled_accepts_forward(const rill_call *call);
 bool rill_conv_unrolled_accepts_input(const rill_call *call);
 bool rill_conv_unrolled_accepts_filter(const rill_call *call);

@@ -69,6 +69,10 @@ static const rill_op_case cases[] = {
 };
 
 static const rill_kernel kernels[] = {
+    {.name = "direct",
+     .accepts = rill_conv_direct_accepts_forward,
+     .prepare = rill_conv_direct_prepare_forward,
+     .run = rill_conv_direct_forward},
     {.name = "unrolled",
      .accepts = rill_conv_unrolled_accepts_forward,
      .prepare = rill_conv_unrolled_prepare_forward,

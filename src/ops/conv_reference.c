@@ -173,7 +173,7 @@ rill_status rill_conv_reference_prepare_forward(rill_call *call, rill_error *err
     const rill_conv c = rill_conv_of_forward(call);
     const rill_type product = rill_conv_type(&c, call->in[0].dtype);
     set_plan(call, c, c.batch);
-    return rill_epilogue_prepare(call, rill_conv_epilogue(call), &product,
+    return rill_epilogue_prepare(call, rill_conv_epilogue(call), &product, c.nchw ? 1 : 3,
                                  &((plan *)(void *)call->plan.bytes)->end, err);
 }
 

@@ -2,8 +2,18 @@
  * pieces of the product. */
 #include "ops/epilogue.h"
 
+#include "ops/elementwise.h"
+
+/* A stage of a finish whose operand is an extra. */
+typedef struct planned_stage {
+    rill_finish_stage stage;
+    uint32_t input; /* of the call; 0: no operand */
+} planned_stage;
+
 struct rill_epilogue {
     const rill_map *map;
+    planned_stage stages[RILL_MAX_STAGES];
+    int n_stages; /* 0: not a chain of stages */
     int32_t home; /* the output that the product is computed into; -1: scratch */
     size_t at;    /* of the product in the scratch */
     uint32_t n_extras, n_out;
@@ -93,6 +103,59 @@ void rill_epilogue_cost(const rill_call *call, const char *text, double *flops, 
 
 /* ---- running --------------------------------------------------------------------------------- */
 
+/* Whether the operand is one number for each column of the product, or one for each element, which
+ * the loops can take where columns are adjacent. */
+static bool stage_operand(const rill_type *t, const rill_type *product, int axis, bool *by_column)
+{
+    const rill_shape *s = &t->shape, *y = &product->shape;
+    if (t->dtype != product->dtype) return false;
+    *by_column = true;
+    for (int32_t i = 0; i < y->rank; i++) {
+        const int32_t k = i - (y->rank - s->rank);
+        if ((k < 0 ? 1 : s->dims[k]) != (i == axis ? y->dims[i] : 1)) *by_column = false;
+    }
+    return *by_column || (axis == y->rank - 1 && rill_shape_equal(s, y));
+}
+
+/* One instruction on the value `chain` and perhaps an extra. */
+static bool read_stage(const typed_body *b, const rill_instruction *it, rill_operand chain,
+                       int axis, planned_stage *out)
+{
+    rill_finish_stage *s = &out->stage;
+    if (it->operands[0] == chain && it->n_operands == 1) {
+        if (it->op == &rill_op_relu) s->kind = RILL_STAGE_RELU;
+        if (it->op == &rill_op_clip) {
+            s->kind = RILL_STAGE_CLIP;
+            rill_clip_bounds(it->attrs, &s->low, &s->high);
+        }
+        return it->op == &rill_op_relu || it->op == &rill_op_clip;
+    }
+    if (it->n_operands != 2) return false;
+    const bool commutes = it->op == &rill_op_add || it->op == &rill_op_mul;
+    const int other = it->operands[0] == chain ? 1 : 0;
+    const rill_operand extra = it->operands[other];
+    if (it->operands[1 - other] != chain || extra <= 0) return false;
+    if (!(commutes || (it->op == &rill_op_sub && other == 1))) return false;
+    s->kind = it->op == &rill_op_add   ? RILL_STAGE_ADD
+              : it->op == &rill_op_mul ? RILL_STAGE_MUL
+                                       : RILL_STAGE_SUB;
+    out->input = RILL_EPILOGUE_FIRST + (uint32_t)extra - 1;
+    return stage_operand(&b->in[extra], &b->in[0], axis, &s->by_column);
+}
+
+/* A body that is a chain of what the loops can do with elements in registers. */
+static int read_stages(const typed_body *b, int axis, planned_stage *stages)
+{
+    const rill_body *body = &b->body;
+    rill_operand chain = 0;
+    if (body->n_instructions > RILL_MAX_STAGES || body->n_outputs != 1) return 0;
+    for (uint32_t i = 0; i < body->n_instructions; i++) {
+        if (!read_stage(b, &body->instructions[i], chain, axis, &stages[i])) return 0;
+        chain = ~(rill_operand)i;
+    }
+    return body->outputs[0] == chain ? (int)body->n_instructions : 0;
+}
+
 /* Where the product goes: an output that the body overwrites in place, or scratch. */
 static rill_status find_home(rill_call *call, const rill_type *product, rill_epilogue *e,
                              rill_error *err)
@@ -110,7 +173,7 @@ static rill_status find_home(rill_call *call, const rill_type *product, rill_epi
 }
 
 rill_status rill_epilogue_prepare(rill_call *call, const char *text, const rill_type *product,
-                                  const rill_epilogue **out, rill_error *err)
+                                  int axis, const rill_epilogue **out, rill_error *err)
 {
     *out = NULL;
     if (!text) return RILL_OK;
@@ -123,6 +186,7 @@ rill_status rill_epilogue_prepare(rill_call *call, const char *text, const rill_
         status = rill_map_compile(call, &b.body, b.in, b.results, &product->shape, &e->map, err);
     }
     if (status == RILL_OK) status = find_home(call, product, e, err);
+    if (status == RILL_OK) e->n_stages = read_stages(&b, axis, e->stages);
     e->n_extras = b.n_in - 1;
     e->n_out = call->n_out;
     rill_body_free(&b.body);
@@ -134,6 +198,22 @@ void *rill_epilogue_product(const rill_epilogue *e, const rill_task *task)
 {
     if (!e) return task->out[0];
     return e->home >= 0 ? task->out[e->home] : (char *)task->scratch + e->at;
+}
+
+bool rill_epilogue_finish(const rill_epilogue *e, const rill_task *task, const void *bias,
+                          rill_finish *out)
+{
+    out->n = 0;
+    if (bias) {
+        out->stages[out->n++] =
+            (rill_finish_stage){.kind = RILL_STAGE_ADD, .by_column = true, .operand = bias};
+    }
+    for (int i = 0; e && i < e->n_stages; i++) {
+        out->stages[i] = e->stages[i].stage;
+        out->stages[i].operand = task->in[e->stages[i].input];
+        out->n = i + 1;
+    }
+    return !e || e->n_stages > 0;
 }
 
 void rill_epilogue_run(const rill_epilogue *e, const rill_task *task, int64_t first, int64_t rows,

@@ -8,6 +8,7 @@
 #define RILL_SRC_OPS_EPILOGUE_H
 
 #include "ops/fused.h"
+#include "ops/kernels/gemm.h"
 #include "ops/ops.h"
 
 /* The first extra input. */
@@ -34,11 +35,15 @@ void rill_epilogue_cost(const rill_call *call, const char *text, double *flops, 
 typedef struct rill_epilogue rill_epilogue;
 
 /* At the end of a kernel's prepare: adds the product's bytes to the scratch if no output can hold
- * it. Without a text, NULL: no epilogue. */
+ * it. `axis` is that of the product's columns. Without a text, NULL: no epilogue. */
 rill_status rill_epilogue_prepare(rill_call *call, const char *text, const rill_type *product,
-                                  const rill_epilogue **out, rill_error *err);
+                                  int axis, const rill_epilogue **out, rill_error *err);
 /* Where the product goes. */
 void *rill_epilogue_product(const rill_epilogue *e, const rill_task *task);
+/* What the loops of a product can do of it, after adding `bias` to the columns unless it is NULL;
+ * true if that is all, so that nothing is left for rill_epilogue_run. */
+bool rill_epilogue_finish(const rill_epilogue *e, const rill_task *task, const void *bias,
+                          rill_finish *out);
 /* Finishes `rows` runs of n elements of the product, the first one at `first`, `step` apart. */
 void rill_epilogue_run(const rill_epilogue *e, const rill_task *task, int64_t first, int64_t rows,
                        int64_t step, int64_t n);

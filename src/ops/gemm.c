@@ -11,10 +11,10 @@
 
 /* ---- the kernel ------------------------------------------------------------------------------ */
 
-static void (*own_kernel(rill_dtype dtype))(const rill_gemm *)
+const rill_gemm_loops *rill_gemm_own(rill_dtype dtype)
 {
-    const rill_gemm_kernels *k = RILL_PICK(rill_gemm);
-    return dtype == RILL_F32 ? k->f32 : k->f64;
+    const rill_gemm_loops *loops = &RILL_PICK(rill_gemm)->by_dtype[dtype - RILL_F32];
+    return loops->product ? loops : NULL;
 }
 
 enum { LONG_DOT = 64 };
@@ -41,14 +41,14 @@ static rill_gemm as_row(const rill_gemm *g)
 
 void rill_gemm_run(const rill_gemm *g)
 {
-    void (*own)(const rill_gemm *) = own_kernel(g->dtype);
+    const rill_gemm_loops *own = rill_gemm_own(g->dtype);
     if (!own || g->m == 0 || g->n == 0 || g->k == 0 || is_dots(g)) {
         rill_blas_gemm(g);
     } else if (g->n == 1 && g->ldc == 1 && g->m > 1) {
         const rill_gemm row = as_row(g);
-        own(&row);
+        own->product(&row);
     } else {
-        own(g);
+        own->product(g);
     }
 }
 
@@ -70,7 +70,7 @@ typedef struct tile_rule {
 static tile_rule rule_of(const rill_gemm *g)
 {
     if (g->m == 1 || g->n == 1) return (tile_rule){4e5, 64, 256};
-    if (own_kernel(g->dtype)) return (tile_rule){2.5e6, 16, 64};
+    if (rill_gemm_own(g->dtype)) return (tile_rule){2.5e6, 16, 64};
     return (tile_rule){5e6, 64, 128};
 }
 

@@ -5,6 +5,9 @@
 
 #include "ops/kernels/gemm.h"
 
+/* rill's own loops for f32 or f64; NULL: the CPU has no fused multiply-add. */
+const rill_gemm_loops *rill_gemm_own(rill_dtype dtype);
+
 /* Computes g on the calling thread; k = 0 gives zeros. Whatever may call it runs between
  * rill_blas_acquire and rill_blas_release. */
 void rill_gemm_run(const rill_gemm *g);

@@ -179,7 +179,7 @@ static rill_status prepare_end(rill_call *call, plan *p, rill_error *err)
 {
     const char *text = call->op == &rill_op_fused_matmul ? call->attrs[EPILOGUE].u.s : NULL;
     const rill_type product = {call->in[0].dtype, call->out[0].shape};
-    return rill_epilogue_prepare(call, text, &product, &p->end, err);
+    return rill_epilogue_prepare(call, text, &product, product.shape.rank - 1, &p->end, err);
 }
 
 static rill_status prepare_gemm(rill_call *call, rill_error *err)

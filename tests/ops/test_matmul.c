@@ -395,7 +395,7 @@ static void check_level(rill_cpu_level level, rill_dtype dtype)
                                        {8, 513, 9}, {33, 4, 1},   {16, 31, 32}, {9, 6, 47}};
     (void)level; /* where only the base is built */
     const rill_gemm_kernels *k = RILL_AT(rill_gemm, level);
-    void (*kernel)(const rill_gemm *) = dtype == RILL_F32 ? k->f32 : k->f64;
+    void (*kernel)(const rill_gemm *) = k->by_dtype[dtype - RILL_F32].product;
     if (!kernel) return;
     double *a = samples(RILL_F64, 1 << 16, 0), *b = samples(RILL_F64, 1 << 16, 0);
     double *start = samples(RILL_F64, 1 << 16, 0), *c = samples(RILL_F64, 1 << 16, 0);

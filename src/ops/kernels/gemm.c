@@ -57,14 +57,28 @@ INLINE void transpose4_f64(const double *src, int64_t ld, double *dst, int64_t l
 #define STORE _mm512_storeu_ps
 #define SPLAT _mm512_set1_ps
 #define FMA _mm512_fmadd_ps
+#define ADD _mm512_add_ps
+#define SUB _mm512_sub_ps
+#define MUL _mm512_mul_ps
+#define MIN _mm512_min_ps
+#define MAX _mm512_max_ps
+#define RELU(x) _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, SPLAT(0), _CMP_NLE_UQ), x)
 #else
 #define VEC __m256
 #define LOAD _mm256_loadu_ps
 #define STORE _mm256_storeu_ps
 #define SPLAT _mm256_set1_ps
 #define FMA _mm256_fmadd_ps
+#define ADD _mm256_add_ps
+#define SUB _mm256_sub_ps
+#define MUL _mm256_mul_ps
+#define MIN _mm256_min_ps
+#define MAX _mm256_max_ps
+#define RELU(x) _mm256_and_ps(_mm256_cmp_ps(x, SPLAT(0), _CMP_NLE_UQ), x)
 #endif
+#include "ops/kernels/gemm_block.h"
 #include "ops/kernels/gemm_loops.h"
+#include "ops/kernels/windows_loops.h"
 #undef TYPE
 #undef NAME
 #undef VEC
@@ -72,6 +86,12 @@ INLINE void transpose4_f64(const double *src, int64_t ld, double *dst, int64_t l
 #undef STORE
 #undef SPLAT
 #undef FMA
+#undef ADD
+#undef SUB
+#undef MUL
+#undef MIN
+#undef MAX
+#undef RELU
 
 #define TYPE double
 #define NAME(name) name##_f64
@@ -81,19 +101,36 @@ INLINE void transpose4_f64(const double *src, int64_t ld, double *dst, int64_t l
 #define STORE _mm512_storeu_pd
 #define SPLAT _mm512_set1_pd
 #define FMA _mm512_fmadd_pd
+#define ADD _mm512_add_pd
+#define SUB _mm512_sub_pd
+#define MUL _mm512_mul_pd
+#define MIN _mm512_min_pd
+#define MAX _mm512_max_pd
+#define RELU(x) _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(x, SPLAT(0), _CMP_NLE_UQ), x)
 #else
 #define VEC __m256d
 #define LOAD _mm256_loadu_pd
 #define STORE _mm256_storeu_pd
 #define SPLAT _mm256_set1_pd
 #define FMA _mm256_fmadd_pd
+#define ADD _mm256_add_pd
+#define SUB _mm256_sub_pd
+#define MUL _mm256_mul_pd
+#define MIN _mm256_min_pd
+#define MAX _mm256_max_pd
+#define RELU(x) _mm256_and_pd(_mm256_cmp_pd(x, SPLAT(0), _CMP_NLE_UQ), x)
 #endif
+#include "ops/kernels/gemm_block.h"
 #include "ops/kernels/gemm_loops.h"
+#include "ops/kernels/windows_loops.h"
 
-const rill_gemm_kernels RILL_LEVELED(rill_gemm) = {product_f32, product_f64};
+const rill_gemm_kernels RILL_LEVELED(rill_gemm) = {
+    .by_dtype = {{product_f32, windows_f32, pack_f32, 2 * LANES_f32},
+                 {product_f64, windows_f64, pack_f64, 2 * LANES_f64}},
+};
 
 #else
 
-const rill_gemm_kernels RILL_LEVELED(rill_gemm) = {NULL, NULL};
+const rill_gemm_kernels RILL_LEVELED(rill_gemm) = {.by_dtype = {{.product = NULL}}};
 
 #endif

@@ -19,10 +19,56 @@ typedef struct rill_gemm {
     int64_t lda, ldb, ldc;
 } rill_gemm;
 
-/* NULL where the level has no fused multiply-add. k is at least 1. */
+/* What is done to elements while they are in registers, in this order; each stage is the op of its
+ * name, bit for bit. An operand is added to columns, or has the layout of the result. */
+typedef struct rill_finish_stage {
+    enum { RILL_STAGE_ADD, RILL_STAGE_SUB, RILL_STAGE_MUL, RILL_STAGE_RELU, RILL_STAGE_CLIP } kind;
+    bool by_column;
+    const void *operand;
+    double low, high; /* CLIP */
+} rill_finish_stage;
+
+enum { RILL_MAX_STAGES = 6 };
+typedef struct rill_finish {
+    int n;
+    rill_finish_stage stages[RILL_MAX_STAGES];
+} rill_finish;
+
+/* The product of windows over an image with a packed filter: `lines` lines of `rows` windows each,
+ * by `columns`. A window is `runs` runs of `depth` adjacent elements of x; from the end of a run to
+ * the next it is `jump` elements, and `long_jump` after every `inner` runs. Each element of y is
+ * one chain of fused multiply-adds, as in rill_gemm. */
+typedef struct rill_windows {
+    const void *x, *filter;
+    void *y;
+    int64_t lines, rows, columns;
+    int64_t x_line, x_step, y_line, y_step; /* elements from line to line, from row to row */
+    int64_t depth, runs, inner, jump, long_jump;
+    bool rows_outside; /* all columns of some rows, then the next rows; else all rows of a panel */
+    const rill_finish *finish; /* NULL: none */
+    int64_t at, column;        /* where y is in the result that the operands of stages belong to */
+} rill_windows;
+
+/* A filter, or a part of it, into panels of `panel` columns; the last one of half as many if they
+ * are enough. Column j of step (u, v, i) is from[u step_h + v step_w + i step_i + j step_j]. Panel
+ * p has its steps in a row, from to + p panel taps_h taps_w depth on; what is beyond `columns` is
+ * zero. */
+typedef struct rill_pack {
+    const void *from;
+    void *to;
+    int64_t taps_h, taps_w, depth, columns;
+    int64_t step_h, step_w, step_i, step_j;
+} rill_pack;
+
+/* All NULL where the level has no fused multiply-add. k is at least 1. */
+typedef struct rill_gemm_loops {
+    void (*product)(const rill_gemm *g);
+    void (*windows)(const rill_windows *w);
+    void (*pack)(const rill_pack *p);
+    int64_t panel;
+} rill_gemm_loops;
 typedef struct rill_gemm_kernels {
-    void (*f32)(const rill_gemm *g);
-    void (*f64)(const rill_gemm *g);
+    rill_gemm_loops by_dtype[2]; /* RILL_F32 and RILL_F64, less RILL_F32 */
 } rill_gemm_kernels;
 RILL_LEVELED_DECLARE(rill_gemm_kernels, rill_gemm);
 

@@ -1,113 +1,4 @@
-/* gemm_loops.h: the loops of gemm.c for one dtype; included once for each, with TYPE, NAME and the
- * vector operations defined. */
-
-enum { NAME(LANES) = VECTOR_BYTES / sizeof(TYPE) };
-
-/* A slab of the depth: `depth` steps of A from a on, of B from b on. A's elements are a[i lda + p],
- * or with trans_a a[p lda + i]. B's rows are ldb apart. */
-typedef struct NAME(slab) {
-    int64_t depth;
-    const TYPE *a, *b;
-    TYPE *c;
-    int64_t lda, ldb, ldc;
-    bool load; /* start from C instead of zero */
-} NAME(slab);
-
-/* ---- the block in registers ------------------------------------------------------------------ */
-
-/* `rows` and `vectors` are constants at every call. Rows are addressed from five pointers, three
- * rows each, so that they fit the integer registers. */
-INLINE void NAME(block)(const int rows, const int vectors, const bool trans_a, const NAME(slab) * s)
-{
-    VEC acc[MAX_ROWS][WIDE];
-    UNROLL
-    for (int i = 0; i < rows; i++) {
-        UNROLL
-        for (int v = 0; v < vectors; v++) {
-            acc[i][v] = s->load ? LOAD(s->c + i * s->ldc + v * NAME(LANES)) : SPLAT(0);
-        }
-    }
-    const int64_t lda = s->lda, ldb = s->ldb;
-    const TYPE *b = s->b, *q[5];
-    UNROLL
-    for (int i = 0; i < 5; i++) q[i] = s->a + (trans_a || 3 * i >= rows ? 0 : 3 * i * lda);
-    if (!trans_a && rows > 3) {
-        __asm__("" : "+r"(q[0]), "+r"(q[1]), "+r"(q[2]), "+r"(q[3]), "+r"(q[4]));
-    }
-    for (int64_t p = 0; p < s->depth; p++) {
-        VEC bv[WIDE];
-        UNROLL
-        for (int v = 0; v < vectors; v++) {
-            bv[v] = LOAD(b + v * NAME(LANES));
-            __builtin_prefetch(b + AHEAD * ldb + v * NAME(LANES));
-        }
-        UNROLL
-        for (int i = 0; i < rows; i++) {
-            const VEC av = SPLAT(trans_a ? q[0][i] : q[i / 3][i % 3 * lda]);
-            UNROLL
-            for (int v = 0; v < vectors; v++) acc[i][v] = FMA(av, bv[v], acc[i][v]);
-        }
-        b += ldb;
-        UNROLL
-        for (int i = 0; i < 5; i++) q[i] += trans_a ? lda : 1;
-    }
-    UNROLL
-    for (int i = 0; i < rows; i++) {
-        UNROLL
-        for (int v = 0; v < vectors; v++) STORE(s->c + i * s->ldc + v * NAME(LANES), acc[i][v]);
-    }
-}
-
-#define CASE(rows)                              \
-    case rows:                                  \
-        NAME(block)(rows, VECTORS, TRANS_A, s); \
-        break;
-#ifdef __AVX512F__
-#define CASES_OF_LEVEL CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14)
-#else
-#define CASES_OF_LEVEL
-#endif
-#define DEFINE_BLOCKS(name)                                                                 \
-    static void NAME(name)(int64_t rows, const NAME(slab) * s)                              \
-    {                                                                                       \
-        switch (rows) {                                                                     \
-            CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASES_OF_LEVEL default : break; \
-        }                                                                                   \
-    }
-#define DEFINE_FEW(name)                                       \
-    static void NAME(name)(int64_t rows, const NAME(slab) * s) \
-    {                                                          \
-        switch (rows) {                                        \
-            CASE(1) CASE(2) CASE(3) default : break;           \
-        }                                                      \
-    }
-
-#define TRANS_A false
-#define VECTORS 1
-DEFINE_BLOCKS(narrow)
-#undef VECTORS
-#define VECTORS 2
-DEFINE_BLOCKS(full)
-#undef VECTORS
-#define VECTORS WIDE
-DEFINE_FEW(wide)
-#undef VECTORS
-#undef TRANS_A
-#define TRANS_A true
-#define VECTORS 1
-DEFINE_BLOCKS(narrow_t)
-#undef VECTORS
-#define VECTORS 2
-DEFINE_BLOCKS(full_t)
-#undef VECTORS
-#define VECTORS WIDE
-DEFINE_FEW(wide_t)
-#undef VECTORS
-#undef TRANS_A
-#undef CASE
-#undef CASES_OF_LEVEL
-#undef DEFINE_BLOCKS
-#undef DEFINE_FEW
+/* gemm_loops.h: the matrix product of gemm.c for one dtype, on the blocks of gemm_block.h. */
 
 /* ---- panels ---------------------------------------------------------------------------------- */
 
@@ -231,6 +122,8 @@ static void NAME(product)(const rill_gemm *g)
 {
     for (int64_t p = 0; p < g->k; p += DEPTH) {
         const NAME(slab) s = {.depth = g->k - p < DEPTH ? g->k - p : DEPTH,
+                              .runs = 1,
+                              .inner = 1,
                               .a = (const TYPE *)g->a + (g->trans_a ? p * g->lda : p),
                               .c = g->c,
                               .lda = g->lda,

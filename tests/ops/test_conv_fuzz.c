@@ -1,0 +1,212 @@
+/* Convolution kernels on drawn shapes around the boundaries of their blocks: against the plain
+ * loops, against each other bit for bit where they promise it, with pages that trap behind every
+ * array; and the fused op against conv2d and the ops of its epilogue. */
+#include "node_run.h"
+#include "ops/conv.h"
+
+#include "trap.h"
+
+#include <stdio.h>
+
+typedef enum part { FORWARD, INPUT, FILTER } part;
+
+typedef struct problem {
+    rill_shape x, filter; /* NHWC, HWIO */
+    rill_window w;
+    rill_dtype dtype;
+} problem;
+
+static int64_t pick(rill_random *r, const int64_t *from, size_t n)
+{
+    return from[rill_random_below(r, n)];
+}
+#define PICK(r, ...) pick(r, (const int64_t[]){__VA_ARGS__}, sizeof((int64_t[]){__VA_ARGS__}) / 8)
+
+static problem draw(rill_random *r)
+{
+    problem p = {.dtype = rill_random_below(r, 4) == 0 ? RILL_F64 : RILL_F32,
+                 .w = RILL_WINDOW_INIT};
+    const int64_t group = PICK(r, 1, 1, 1, 1, 2, 3);
+    const int64_t kh = PICK(r, 1, 1, 2, 3, 3, 5), kw = PICK(r, 1, 1, 2, 3, 3, 7);
+    const int64_t cin = PICK(r, 1, 3, 4, 15, 16, 17, 33),
+                  cout = PICK(r, 1, 2, 7, 8, 15, 17, 31, 32, 33, 40, 65);
+    p.w.group = group;
+    p.w.rounding = "floor";
+    p.w.has_pads = true;
+    for (int i = 0; i < 2; i++) {
+        p.w.strides[i] = PICK(r, 1, 1, 1, 2, 3);
+        p.w.dilations[i] = PICK(r, 1, 1, 1, 1, 2);
+    }
+    for (int i = 0; i < 4; i++) p.w.pads[i] = PICK(r, 0, 0, 1, 1, 2, 4);
+    const int64_t reach_h = (kh - 1) * p.w.dilations[0] + 1;
+    const int64_t reach_w = (kw - 1) * p.w.dilations[1] + 1;
+    p.x = RILL_SHAPE(PICK(r, 1, 1, 2, 3), reach_h + PICK(r, 0, 1, 2, 6, 12),
+                     reach_w + PICK(r, 0, 1, 4, 6, 12, 13, 14, 15, 28), cin * group);
+    p.filter = RILL_SHAPE(kh, kw, cin, cout * group);
+    return p;
+}
+
+/* The node of one of the three ops in a layout. */
+static rill_value build(rill_graph *g, const problem *p, part which, bool nchw)
+{
+    const rill_dim *x = p->x.dims, *f = p->filter.dims;
+    rill_window w = p->w;
+    w.data_format = nchw ? "NCHW" : "NHWC";
+    const rill_value vx =
+        rill_input(g, "x", p->dtype, nchw ? RILL_SHAPE(x[0], x[3], x[1], x[2]) : p->x);
+    const rill_value vf =
+        rill_input(g, "f", p->dtype, nchw ? RILL_SHAPE(f[3], f[2], f[0], f[1]) : p->filter);
+    const rill_value y = rill_conv2d(g, vx, vf, RILL_NONE, &w);
+    assert_int_equal(rill_graph_status(g), RILL_OK);
+    if (which == FORWARD) return y;
+    rill_node_info info;
+    assert_int_equal(rill_graph_node(g, (size_t)rill_value_node(g, y), &info), RILL_OK);
+    const rill_value dy = rill_input(g, "dy", p->dtype, rill_value_type(g, y).shape);
+    return which == INPUT ? rill_emit3(g, &rill_op_conv2d_input_gradient, dy, vf, vx, info.attrs)
+                          : rill_emit3(g, &rill_op_conv2d_filter_gradient, vx, dy, vf, info.attrs);
+}
+
+static rill_type type_of_input(rill_graph *g, rill_value y, uint32_t i)
+{
+    rill_node_info info;
+    assert_int_equal(rill_graph_node(g, (size_t)rill_value_node(g, y), &info), RILL_OK);
+    return rill_value_type(g, info.inputs[i]);
+}
+
+/* to[a][c][h][w] = from[a][h][w][c] or the other way round; for filters OIHW and HWIO. */
+static void convert(rill_dtype dtype, const rill_shape *nchw, bool filter, bool back, const void *a,
+                    void *b)
+{
+    const int64_t *d = nchw->dims;
+    const size_t size = rill_dtype_size(dtype);
+    for (int64_t i = 0; i < rill_shape_count(nchw); i++) {
+        const int64_t w = i % d[3], h = i / d[3] % d[2], c = i / d[3] / d[2] % d[1];
+        const int64_t n = i / d[3] / d[2] / d[1];
+        const int64_t j = filter ? ((h * d[3] + w) * d[1] + c) * d[0] + n
+                                 : ((n * d[2] + h) * d[3] + w) * d[1] + c;
+        memcpy((char *)b + (size_t)(back ? j : i) * size,
+               (const char *)a + (size_t)(back ? i : j) * size, size);
+    }
+}
+
+typedef struct result {
+    void *data; /* in NHWC or HWIO */
+    int64_t n;
+} result;
+
+static const bool is_filter[3][3] = {
+    {false, true, false}, {false, true, false}, {false, false, true}};
+
+/* One kernel on operands that are given in NHWC and HWIO; NULL if it does not take the call. */
+static result run_trapped(const problem *p, part which, bool nchw, const char *kernel,
+                          const void *const *operands, unit_order order)
+{
+    rill_graph *g = NULL;
+    assert_int_equal(rill_graph_create(NULL, "g", &g, NULL), RILL_OK);
+    const rill_value y = build(g, p, which, nchw);
+    const rill_type out = rill_value_type(g, y);
+    const size_t size = rill_dtype_size(p->dtype);
+    trap in[2], to;
+    for (uint32_t i = 0; i < 2; i++) {
+        const rill_type t = type_of_input(g, y, i);
+        const size_t bytes = (size_t)rill_shape_count(&t.shape) * size;
+        in[i] = trap_new(bytes);
+        if (nchw) {
+            convert(p->dtype, &t.shape, is_filter[which][i], false, operands[i], in[i].data);
+        } else {
+            memcpy(in[i].data, operands[i], bytes);
+        }
+    }
+    result r = {.n = rill_shape_count(&out.shape)};
+    to = trap_new((size_t)r.n * size);
+    const void *const data[] = {in[0].data, in[1].data, NULL};
+    if (run_node(g, y, kernel, data, to.data, order) > 0) {
+        r.data = malloc((size_t)r.n * size);
+        if (nchw) {
+            convert(p->dtype, &out.shape, is_filter[which][2], true, to.data, r.data);
+        } else {
+            memcpy(r.data, to.data, (size_t)r.n * size);
+        }
+    }
+    if (!trap_intact(&to) || !trap_intact(&in[0]) || !trap_intact(&in[1])) {
+        fail_msg("%s wrote before an array", kernel);
+    }
+    trap_free(&in[0]), trap_free(&in[1]), trap_free(&to);
+    rill_graph_destroy(g);
+    return r;
+}
+
+static const rill_op *op_of(part which)
+{
+    static const rill_op *const ops[] = {&rill_op_conv2d, &rill_op_conv2d_input_gradient,
+                                         &rill_op_conv2d_filter_gradient};
+    return ops[which];
+}
+
+/* Every kernel and layout of one op on one problem. Of kernels that sum in the same order the bits
+ * agree: all of the forward op but OpenBLAS's, and the direct ones of the adjoint in x. */
+static void check_op(const problem *p, part which, const void *const *operands)
+{
+    const rill_op *op = op_of(which);
+    result want = run_trapped(p, which, false, "reference", operands, IN_ORDER);
+    result first = {NULL, 0};
+    for (uint32_t k = 0; k + 1 < op->n_kernels; k++) {
+        for (int nchw = 0; nchw < 2; nchw++) {
+            const char *name = op->kernels[k].name;
+            result got = run_trapped(p, which, nchw, name, operands, SHUFFLED);
+            if (!got.data) continue;
+            check_close(p->dtype, got.data, want.data, want.n, p->dtype == RILL_F32 ? 1e-4 : 1e-12);
+            result again = run_trapped(p, which, nchw, name, operands, REVERSED);
+            check_bits(p->dtype, got.data, again.data, got.n);
+            free(again.data);
+            if (which != FILTER && strcmp(name, "unrolled") != 0) {
+                if (first.data) check_bits(p->dtype, got.data, first.data, got.n);
+                if (!first.data) {
+                    first = got;
+                    continue;
+                }
+            }
+            free(got.data);
+        }
+    }
+    free(first.data);
+    free(want.data);
+}
+
+static void check_problem(const problem *p)
+{
+    rill_graph *g = NULL;
+    assert_int_equal(rill_graph_create(NULL, "g", &g, NULL), RILL_OK);
+    const rill_value y = build(g, p, FORWARD, false);
+    const rill_type out = rill_value_type(g, y);
+    rill_graph_destroy(g);
+    void *x = samples(p->dtype, rill_shape_count(&p->x), 1);
+    void *f = samples(p->dtype, rill_shape_count(&p->filter), 300);
+    void *dy = samples(p->dtype, rill_shape_count(&out.shape), 77);
+    const void *const operands[3][2] = {{x, f}, {dy, f}, {x, dy}};
+    for (int which = FORWARD; which <= FILTER; which++) {
+        check_op(p, (part)which, operands[which]);
+    }
+    free(x), free(f), free(dy);
+}
+
+static void test_drawn(void **state)
+{
+    (void)state;
+    rill_random r;
+    rill_random_init(&r, 2024, 1, 0);
+    for (int i = 0; i < 150; i++) {
+        const problem p = draw(&r);
+        const rill_dim *x = p.x.dims, *f = p.filter.dims;
+        if (rill_shape_count(&p.x) * f[0] * f[1] * f[3] / x[0] > 3000000) continue;
+        check_problem(&p);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_drawn),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
