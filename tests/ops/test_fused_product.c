@@ -200,7 +200,7 @@ static void test_errors(void **state)
         {"add $0; add %0, $1 -> %1", "is missing"},
         {"reduce_sum $0; add %0, $1 -> %1", "elementwise"},
         {"relu $0 -> %0", "uses 1 inputs, the node has 2"},
-        {"add $1, $1; add $0, %0 -> %1", "shape"},
+        {"add $1, $1; add $0, %0 -> %1", "expected a result of"},
     };
     for (size_t i = 0; i < RILL_LEN(rows); i++) {
         rill_graph *g = NULL;
