@@ -166,6 +166,32 @@ static rill_status run_passes(rill_builder *b, const rill_graph *user)
     return rill_passes_run(user, &roots, &pass_options, &b->p->graph, b->err);
 }
 
+rill_status rill_compile_once(const rill_graph *g, const rill_compile_options *options,
+                              rill_program **out, rill_error *err)
+{
+    *out = NULL;
+    rill_program *p = rill_alloc_zero(g->ctx, 1, sizeof *p);
+    if (!p) return rill_nomem(err, "program");
+    p->ctx = rill_context_retain(g->ctx);
+    p->user_graph = g;
+    p->observable = options->observable;
+    p->flush_denormals = options->flush_denormals;
+    p->n_fetches = (uint32_t)options->n_outputs;
+    rill_arena_init(&p->memory, p->ctx);
+    rill_builder b = {.p = p, .options = options, .err = err};
+    rill_arena_init(&b.scratch, p->ctx);
+    rill_status st = run_passes(&b, g);
+    b.g = p->graph;
+    if (st == RILL_OK) st = build(&b);
+    rill_arena_free(&b.scratch);
+    if (st != RILL_OK) {
+        rill_program_destroy(p);
+        return st;
+    }
+    *out = p;
+    return RILL_OK;
+}
+
 rill_status rill_program_compile(const rill_graph *g, const rill_compile_options *options,
                                  rill_program **out, rill_error *err)
 {
@@ -179,26 +205,8 @@ rill_status rill_program_compile(const rill_graph *g, const rill_compile_options
     if (o.level < 0 || o.level > 3)
         return rill_fail(err, RILL_ERR_INVALID, "level: expected 0 to 3, got %d", o.level);
     RILL_TRY(check_outputs(g, &o, err));
-    rill_program *p = rill_alloc_zero(g->ctx, 1, sizeof *p);
-    if (!p) return rill_nomem(err, "program");
-    p->ctx = rill_context_retain(g->ctx);
-    p->user_graph = g;
-    p->observable = o.observable;
-    p->flush_denormals = o.flush_denormals;
-    p->n_fetches = (uint32_t)o.n_outputs;
-    rill_arena_init(&p->memory, p->ctx);
-    rill_builder b = {.p = p, .options = &o, .err = err};
-    rill_arena_init(&b.scratch, p->ctx);
-    rill_status st = run_passes(&b, g);
-    b.g = p->graph;
-    if (st == RILL_OK) st = build(&b);
-    rill_arena_free(&b.scratch);
-    if (st != RILL_OK) {
-        rill_program_destroy(p);
-        return st;
-    }
-    *out = p;
-    return RILL_OK;
+    return o.memory_limit && !o.observable ? rill_compile_within_limit(g, &o, out, err)
+                                           : rill_compile_once(g, &o, out, err);
 }
 
 void rill_program_destroy(rill_program *p)

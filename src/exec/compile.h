@@ -21,6 +21,8 @@ typedef struct rill_builder {
     uint32_t *reader_first; /* by value: the readers of a root, in `readers` */
     uint32_t *readers;      /* steps */
     uint32_t *buffer_of;    /* by value: the planner's buffer of a root, or UINT32_MAX */
+    rill_plan_edge *given;  /* the graph's order edges */
+    size_t n_given;
     uint32_t *succ_first, *succ;
     rill_plan_buffer *buffers;
     uint32_t n_buffers;
@@ -34,17 +36,6 @@ void *rill_builder_take(rill_builder *b, size_t n, size_t size);
 void *rill_builder_keep(rill_builder *b, size_t n, size_t size);
 rill_status rill_builder_nomem(rill_builder *b);
 
-static inline const rill_port *rill_port_of(const rill_op *op, size_t i)
-{
-    return &op->inputs[i < op->n_inputs ? i : op->n_inputs - 1];
-}
-
-/* Whether input i of n is there and its bytes are read. */
-static inline bool rill_node_reads(const rill_node_s *n, uint32_t i)
-{
-    return rill_valid(n->inputs[i]) && !(rill_port_of(n->op, i)->flags & RILL_PORT_SHAPE_ONLY);
-}
-
 static inline uint32_t rill_root_of(const rill_builder *b, rill_value v)
 {
     return b->root[v.ref - 1];
@@ -55,6 +46,14 @@ static inline uint32_t rill_writer_of(const rill_builder *b, uint32_t root)
 {
     return b->step_of[b->g->values[root].node];
 }
+
+/* compile.c: a program by options that have been checked. The memory limit is what the passes aim
+ * at; whether the plan meets it is not looked at. */
+rill_status rill_compile_once(const rill_graph *g, const rill_compile_options *options,
+                              rill_program **out, rill_error *err);
+/* compile_limit.c: a program whose arena is no larger than the memory limit, or an error. */
+rill_status rill_compile_within_limit(const rill_graph *g, const rill_compile_options *options,
+                                      rill_program **out, rill_error *err);
 
 /* compile_steps.c: what runs: live nodes, roots, sources, steps with their kernels, in order, those
  * of the prologue first. */

@@ -57,7 +57,40 @@ static uint32_t n_readers(const rill_builder *b, uint32_t root)
     return b->reader_first[root + 1] - b->reader_first[root];
 }
 
-/* Successors of each step: the readers of its outputs, and extra edges of the planner. */
+/* The step of a node, counted from the part's first one; false if it is none of the part. */
+static bool step_in_part(const rill_builder *b, uint32_t node, uint32_t *out)
+{
+    *out = b->step_of[node] - b->part->first;
+    return b->step_of[node] != UINT32_MAX && *out < b->part->n;
+}
+
+/* The order edges of the graph, as edges between steps of the part. */
+static rill_status find_given_edges(rill_builder *b)
+{
+    b->n_given = 0;
+    b->given = rill_builder_take(b, b->g->n_edges, sizeof *b->given);
+    if (!b->given) return rill_builder_nomem(b);
+    for (size_t i = 0; i < b->g->n_edges; i++) {
+        rill_plan_edge e;
+        if (step_in_part(b, b->g->edges[i].before, &e.from) &&
+            step_in_part(b, b->g->edges[i].after, &e.to))
+            b->given[b->n_given++] = e;
+    }
+    return RILL_OK;
+}
+
+static void count_edges(uint32_t *first, const rill_plan_edge *edges, size_t n)
+{
+    for (size_t i = 0; i < n; i++) first[edges[i].from + 2]++;
+}
+
+static void fill_edges(rill_builder *b, uint32_t *first, const rill_plan_edge *edges, size_t n)
+{
+    for (size_t i = 0; i < n; i++) b->succ[first[edges[i].from + 1]++] = edges[i].to;
+}
+
+/* Successors of each step: the readers of its outputs, those that the graph's order edges name, and
+ * extra ones of the planner. */
 static rill_status find_successors(rill_builder *b, const rill_plan_edge *extra, size_t n_extra)
 {
     const uint32_t n = b->part->n;
@@ -66,7 +99,8 @@ static rill_status find_successors(rill_builder *b, const rill_plan_edge *extra,
     for (uint32_t s = 0; s < n; s++)
         for (uint32_t k = 0; k < node_at(b, s)->n_outputs; k++)
             first[s + 2] += n_readers(b, node_at(b, s)->first_value + k);
-    for (size_t i = 0; i < n_extra; i++) first[extra[i].from + 2]++;
+    count_edges(first, b->given, b->n_given);
+    count_edges(first, extra, n_extra);
     add_up(first, (size_t)n + 1);
     b->succ = rill_builder_take(b, first[n + 1], sizeof *b->succ);
     if (!b->succ) return rill_builder_nomem(b);
@@ -78,7 +112,8 @@ static rill_status find_successors(rill_builder *b, const rill_plan_edge *extra,
                 b->succ[(*at)++] = b->readers[b->reader_first[root] + r];
         }
     }
-    for (size_t i = 0; i < n_extra; i++) b->succ[first[extra[i].from + 1]++] = extra[i].to;
+    fill_edges(b, first, b->given, b->n_given);
+    fill_edges(b, first, extra, n_extra);
     b->succ_first = first;
     return RILL_OK;
 }
@@ -239,6 +274,7 @@ static void take_offsets(rill_builder *b, const rill_plan *plan)
 static rill_status plan_memory(rill_builder *b)
 {
     RILL_TRY(list_buffers(b));
+    RILL_TRY(find_given_edges(b));
     RILL_TRY(find_successors(b, NULL, 0));
     rill_plan_spec spec = {.n_steps = b->part->n,
                            .succ_first = b->succ_first,

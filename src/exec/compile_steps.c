@@ -23,24 +23,19 @@ static void mark_live(rill_builder *b)
     }
 }
 
-static bool is_alias(const rill_node_s *n)
-{
-    return n->kind == RILL_NODE_OP && (n->op->flags & RILL_OP_ALIAS);
-}
-
 static void find_roots(rill_builder *b)
 {
     for (size_t i = 0; i < b->g->n_nodes; i++) {
         const rill_node_s *n = &b->g->nodes[i];
         for (uint32_t k = 0; k < n->n_outputs; k++)
             b->root[n->first_value + k] = n->first_value + k;
-        if (is_alias(n)) b->root[n->first_value] = b->root[n->inputs[0].ref - 1];
+        if (rill_node_is_alias(n)) b->root[n->first_value] = b->root[n->inputs[0].ref - 1];
     }
 }
 
 static bool is_step(const rill_node_s *n)
 {
-    return n->kind == RILL_NODE_OP && !is_alias(n);
+    return n->kind == RILL_NODE_OP && !rill_node_is_alias(n);
 }
 
 /* ---- sources ------------------------------------------------------------------------------- */
@@ -110,7 +105,7 @@ static bool is_fixed(const rill_builder *b, const rill_node_s *n)
         reads = true;
         read += bytes_of(b->g, n->inputs[i]);
     }
-    if (is_alias(n)) return reads;
+    if (rill_node_is_alias(n)) return reads;
     for (uint32_t k = 0; k < n->n_outputs; k++) made += bytes_of(b->g, rill_node_value(n, k));
     return reads && made <= MAX_GROWTH * read + FEW_BYTES;
 }

@@ -54,6 +54,7 @@ void rill_graph_destroy(rill_graph *g)
     rill_free(ctx, g->values, g->cap_values * sizeof *g->values);
     rill_free(ctx, g->outputs, g->cap_outputs * sizeof *g->outputs);
     rill_free(ctx, g->updates, g->cap_updates * sizeof *g->updates);
+    rill_free(ctx, g->edges, g->cap_edges * sizeof *g->edges);
     rill_free(ctx, g->symbols, g->cap_symbols * sizeof *g->symbols);
     rill_free(ctx, g->extras, g->cap_extras * sizeof *g->extras);
     rill_free(ctx, g->scopes, g->cap_scopes * sizeof *g->scopes);

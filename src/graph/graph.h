@@ -44,6 +44,12 @@ typedef struct rill_update_s {
     rill_value variable, value;
 } rill_update_s;
 
+/* Node `after` runs behind node `before`, though it need not read anything of it. The last pass
+ * makes these, for the compiler; they are neither copied by passes nor saved. */
+typedef struct rill_order_edge {
+    uint32_t before, after;
+} rill_order_edge;
+
 /* A key "x-..." of the JSON file, kept for saving: raw JSON text; node -1 is the top level. `place`
  * says in which object inside the node's or the file's own the key stood: "" for the object itself,
  * "init", "attrs", "update"; "training", "training/optimizer" ... */
@@ -64,6 +70,8 @@ struct rill_graph {
     size_t n_outputs, cap_outputs;
     rill_update_s *updates;
     size_t n_updates, cap_updates;
+    rill_order_edge *edges;
+    size_t n_edges, cap_edges;
     const char **symbols;
     size_t n_symbols, cap_symbols;
     uint32_t *by_symbol; /* open addressing: symbol + 1, 0 is empty; size a power of two */
@@ -124,6 +132,22 @@ static inline const rill_type *rill_type_of(const rill_graph *g, rill_value v)
     return rill_valid(v) ? &g->values[v.ref - 1].type : &none;
 }
 bool rill_value_in(const rill_graph *g, rill_value v); /* a value of this graph */
+/* The port of input i: the last one of a variadic op stands for all that follow. */
+static inline const rill_port *rill_port_of(const rill_op *op, size_t i)
+{
+    return &op->inputs[i < op->n_inputs ? i : op->n_inputs - 1];
+}
+
+/* Whether input i of n is there and its bytes are read. */
+static inline bool rill_node_reads(const rill_node_s *n, uint32_t i)
+{
+    return rill_valid(n->inputs[i]) && !(rill_port_of(n->op, i)->flags & RILL_PORT_SHAPE_ONLY);
+}
+/* Its output has the bytes of input 0: there is no step. */
+static inline bool rill_node_is_alias(const rill_node_s *n)
+{
+    return n->kind == RILL_NODE_OP && (n->op->flags & RILL_OP_ALIAS);
+}
 
 static inline bool rill_dim_is_symbol(rill_dim d)
 {

@@ -68,7 +68,8 @@ typedef struct rill_pass {
     /* The lowest level that runs it. 0 always runs, 1 keeps every bit (class A), 2 and 3 do not
      * (class B). */
     int level;
-    bool fuses; /* makes ops that have no plain kernel; left out with plain kernels */
+    bool fuses;        /* makes ops that have no plain kernel; left out with plain kernels */
+    bool saves_memory; /* left out without a memory limit */
     /* Emits the node's outputs into rw->to and maps them (or has done so before: nodes that are
      * mapped are not visited; a node may also be left unmapped if nothing emitted later reads it).
      * NULL: rill_rewrite_copy. */
@@ -79,6 +80,7 @@ typedef struct rill_pass {
 
 extern const rill_pass rill_pass_expand, rill_pass_bind, rill_pass_simplify, rill_pass_cse,
     rill_pass_epilogue;
+extern const rill_pass rill_pass_recompute;
 
 /* Whether the expand pass lowers this node. */
 bool rill_pass_expands(const rill_node_s *n, const rill_pass_options *options);
@@ -106,6 +108,11 @@ rill_value rill_rewrite_emit(rill_rewrite *rw, size_t node, const rill_op *op, c
 rill_status rill_rewrite_inputs(rill_rewrite *rw, const rill_node_s *n, rill_value *in);
 /* RILL_OK, or the error that `to` recorded, moved to rw->err. */
 rill_status rill_rewrite_status(rill_rewrite *rw);
+/* What a node is expected to cost in one run; false: out of memory. */
+typedef struct rill_node_cost {
+    double flops, bytes;
+} rill_node_cost;
+bool rill_cost_of_node(const rill_graph *g, size_t node, rill_node_cost *out);
 /* Says, for the log, that `nodes` (of `from`) give way to what this visit adds to `to`. Call it
  * once for each rewrite that is made; costs nothing when nobody asks. */
 void rill_rewrite_note(rill_rewrite *rw, const char *rule, const char *reason,

@@ -9,6 +9,7 @@ static const rill_pass *const pipeline[] = {
     &rill_pass_simplify,
     &rill_pass_cse,
     &rill_pass_epilogue,
+    &rill_pass_recompute,
 };
 
 #define MAX_NESTING 16
@@ -99,6 +100,7 @@ static rill_status check_names(const char *list, rill_error *err)
 static bool runs(const rill_pass *p, const rill_pass_options *o)
 {
     if (p->level == 0) return true;
+    if (p->saves_memory && !o->memory_limit) return false;
     return p->level <= o->level && !(p->fuses && o->reference) && is_chosen(o->passes, p->name);
 }
 
