@@ -142,10 +142,12 @@ static int print_program(const cli *c, const char *title, const rill_graph *g,
     rill_program_get_info(p, &info);
     printf("%-8s %8zu steps ", title, info.n_steps);
     print_count((int64_t)info.arena_bytes, 14);
+    print_count((int64_t)info.arena_bound, 14);
     print_count((int64_t)info.arena_unshared, 16);
     print_count((int64_t)info.variable_bytes, 14);
     print_count((int64_t)info.update_bytes, 14);
     print_count((int64_t)info.constant_bytes, 12);
+    print_count((int64_t)info.prologue_bytes, 12);
     putchar('\n');
     rill_program_destroy(p);
     return EXIT_DONE;
@@ -156,9 +158,9 @@ static int print_memory(const cli *c, rill_graph *g)
     const rill_training *t = rill_graph_training(g);
     int64_t batch = t ? t->batch_size : 1;
     if (!cli_int(c, "batch-size", 1, INT32_MAX, &batch)) return EXIT_USAGE;
-    printf("\nbytes, with symbolic dimensions of %lld:\n%-8s %14s %14s%16s%14s%14s%12s\n",
-           (long long)batch, "program", "", "arena", "without reuse", "variables", "next values",
-           "constants");
+    printf("\nbytes, with symbolic dimensions of %lld:\n%-8s %14s %14s%14s%16s%14s%14s%12s%12s\n",
+           (long long)batch, "program", "", "arena", "live at once", "without reuse", "variables",
+           "next values", "constants", "prologue");
     rill_value outputs[256];
     size_t n = 0;
     for (; n < 256 && n < rill_graph_n_outputs(g); n++) outputs[n] = rill_graph_output(g, n);
@@ -192,8 +194,9 @@ const cli_command cmd_check = {
         "number of parameters that it is the first to use, and the number of all parameters.\n\n"
         "  rill check examples/mnist_mlp.json --memory\n\n"
         "With --memory, also the plans of a run and of a training step, which are known before\n"
-        "the first run: the arena for all results (and what it would be if no two shared\n"
-        "bytes), the variables, their next values, and the constants.",
+        "the first run: the arena for all results (and the most bytes that are live at once,\n"
+        "and what it would be if no two shared bytes), the variables, their next values, the\n"
+        "constants, and what is computed once and kept between runs.",
     .options = options,
     .min_args = 1,
     .max_args = 1,

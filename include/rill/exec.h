@@ -38,8 +38,8 @@ typedef struct rill_compile_options {
                   with a bound */
     rill_kernel_choice kernels;
     bool flush_denormals; /* treat denormals as zero while it runs (default false) */
-    bool observable; /* level 0, nothing shares bytes: every value can be seen (default false) */
-    const char *passes;  /* which passes run, as in rill_optimize_options */
+    bool observable;    /* level 0, nothing shares bytes: every value can be seen (default false) */
+    const char *passes; /* which passes run, as in rill_optimize_options */
     size_t memory_limit; /* likewise */
 } rill_compile_options;
 #define RILL_COMPILE_OPTIONS_INIT                                                                  \
@@ -68,6 +68,8 @@ typedef struct rill_program_info {
      * flops and bytes are of the others. */
     size_t prologue_steps;
     size_t prologue_bytes; /* its results, which the session keeps between runs */
+    size_t arena_bound;    /* the most bytes that are live at once if steps run one by one: no arena
+                              can be smaller */
 } rill_program_info;
 RILL_API void rill_program_get_info(const rill_program *p, rill_program_info *out);
 /* The text form: the graph that runs, with a line a step: kernel, units, place in the arena,
@@ -86,13 +88,13 @@ typedef struct rill_session_options {
     int level;     /* 2 */
     rill_kernel_choice kernels;
     bool flush_denormals; /* for programs without f64; default false */
-    bool check_nan; /* debug: run in node order, poison dead and unwritten buffers, fail at the
-                       first node that makes a NaN out of none, naming it and its inputs' ranges */
+    bool check_nan;      /* debug: run in node order, poison dead and unwritten buffers, fail at the
+                            first node that makes a NaN out of none, naming it and its inputs' ranges */
     const char *passes;  /* which passes run, as in rill_optimize_options; borrowed */
     size_t memory_limit; /* likewise */
 } rill_session_options;
-#define RILL_SESSION_OPTIONS_INIT                                              \
-    {                                                                          \
+#define RILL_SESSION_OPTIONS_INIT                                                       \
+    {                                                                                   \
         sizeof(rill_session_options), 0, 0, 2, RILL_KERNELS_AUTO, false, false, NULL, 0 \
     }
 

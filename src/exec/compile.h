@@ -59,6 +59,9 @@ rill_status rill_compile_within_limit(const rill_graph *g, const rill_compile_op
  * of the prologue first. */
 rill_status rill_compile_steps(rill_builder *b);
 
+/* compile_order.c: puts the steps of a part into an order in which less is live at once. */
+rill_status rill_compile_order(rill_builder *b, const rill_part *part);
+
 /* compile_memory.c: where everything lies, and the schedules, which wait for memory too. */
 rill_status rill_compile_memory(rill_builder *b);
 

@@ -268,11 +268,28 @@ static void take_offsets(rill_builder *b, const rill_plan *plan)
             step->scratch.offset = plan->offset[step->scratch.index];
     }
     if (plan->arena_bytes > p->arena_bytes) p->arena_bytes = plan->arena_bytes;
+    if (plan->lower_bound > p->info.arena_bound) p->info.arena_bound = plan->lower_bound;
     p->info.arena_unshared += plan->unshared;
+}
+
+/* Time of a step on as many threads as it can use. */
+static double span_of(const rill_step *step)
+{
+    double units = 0;
+    const double cost = rill_schedule_estimate(step->flops, step->bytes);
+    for (uint32_t i = 0; i < step->call.n_phases; i++) units += (double)step->call.units[i];
+    return cost / (units > 1 ? units : 1);
 }
 
 static rill_status plan_memory(rill_builder *b)
 {
+    const rill_part *part = b->part;
+    double *spans = rill_builder_take(b, part->n, sizeof *spans), work = 0;
+    if (!spans) return rill_builder_nomem(b);
+    for (uint32_t s = 0; s < part->n; s++) {
+        spans[s] = span_of(step_at(b, s));
+        work += rill_schedule_estimate(step_at(b, s)->flops, step_at(b, s)->bytes);
+    }
     RILL_TRY(list_buffers(b));
     RILL_TRY(find_given_edges(b));
     RILL_TRY(find_successors(b, NULL, 0));
@@ -280,7 +297,9 @@ static rill_status plan_memory(rill_builder *b)
                            .succ_first = b->succ_first,
                            .succ = b->succ,
                            .n_buffers = b->n_buffers,
-                           .buffers = b->buffers};
+                           .buffers = b->buffers,
+                           .spans = spans,
+                           .work = work};
     rill_plan plan;
     rill_status st = rill_plan_make(b->p->ctx, &spec, &plan, b->err);
     if (st == RILL_OK) {
@@ -332,6 +351,7 @@ rill_status rill_compile_memory(rill_builder *b)
     RILL_TRY(place_updates(b));
     RILL_TRY(list_watched(b));
     if (p->prologue.n) RILL_TRY(plan_part(b, &p->prologue));
+    if (!p->observable) RILL_TRY(rill_compile_order(b, &p->main));
     RILL_TRY(plan_part(b, &p->main));
     p->info.arena_bytes = p->arena_bytes;
     return RILL_OK;

@@ -3,7 +3,8 @@
  * Steps run concurrently, so a lifetime is not an interval of step numbers: two buffers may share
  * bytes only if the writer and every reader of the one precede the writer of the other by
  * dependencies, or by an edge that the planner adds. A buffer lies in place of one that its writer
- * reads only if every other reader of that one precedes the writer.
+ * reads only if every other reader of that one precedes the writer. Edges cost parallelism: they
+ * are added as the spans of the steps, if given, allow.
  */
 #ifndef RILL_SRC_PLAN_H
 #define RILL_SRC_PLAN_H
@@ -31,6 +32,9 @@ typedef struct rill_plan_spec {
     const uint32_t *succ;
     uint32_t n_buffers;
     const rill_plan_buffer *buffers;
+    const double
+        *spans;  /* time of each step on as many threads as it can use, or NULL: not known */
+    double work; /* time of all steps on one thread */
 } rill_plan_spec;
 
 typedef struct rill_plan_edge {
@@ -45,7 +49,7 @@ typedef struct rill_plan {
     size_t arena_bytes; /* multiple of RILL_PLAN_ALIGN */
     size_t unshared;    /* what it would be if no two shared bytes */
     size_t lower_bound; /* the most bytes live at once when steps run in order of their numbers */
-    const char *method; /* "greedy" or "scan" */
+    const char *method; /* "greedy" or "scan", or "serial" if steps that share bytes run in order */
     rill_plan_edge *edges; /* must be added to the schedule */
     size_t n_edges, cap_edges;
 } rill_plan;

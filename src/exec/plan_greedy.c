@@ -3,13 +3,16 @@
  * First the pairs of blocks that may be live at once are listed, as neighbours of each block. Only
  * blocks that begin up to a block's horizon need looking at, which keeps long chains linear; a
  * graph with more pairs than the budget is left to the scan. Then each block, largest first, takes
- * the lowest gap between its neighbours.
+ * the lowest gap between its neighbours. If the arena is larger than what is live at once, orders
+ * are tried in which the blocks at its top go first.
  */
 #include "exec/plan_impl.h"
 
 #include <stdlib.h>
 
-enum { MAX_TESTS = 2000000, MAX_PAIRS = 300000 }; /* some 10 ms */
+/* Budgets: tests and pairs of blocks, some 10 ms; blocks and pairs looked at again for a better
+ * order. */
+enum { MAX_TESTS = 2000000, MAX_PAIRS = 300000, MAX_TRIED = 200000, MAX_TRIES = 64 };
 
 typedef struct range {
     size_t begin, end;
@@ -20,7 +23,9 @@ typedef struct greedy {
     size_t *first;        /* of each block, into neighbours; n_blocks + 1 */
     uint32_t *neighbours; /* blocks */
     size_t n_neighbours;
-    uint32_t *by_size; /* blocks in the order of placing */
+    uint32_t *in_turn;           /* blocks in the order of placing */
+    struct ranked_block *ranked; /* scratch */
+    size_t *offset;              /* of each block, in the order that is being tried */
     bool *placed;
     range *taken;  /* scratch: ranges of placed neighbours */
     size_t widest; /* most neighbours of a block */
@@ -75,32 +80,36 @@ static rill_status list_neighbours(greedy *g, bool *done, rill_error *err)
     return RILL_OK;
 }
 
-typedef struct sized_block {
-    size_t size;
-    uint32_t life, block;
-} sized_block;
+/* In which order blocks are placed. */
+typedef enum rank { BY_SIZE, BY_AREA, BY_BEGIN, N_RANKS } rank;
 
-static int larger_first(const void *a, const void *b)
+typedef struct ranked_block {
+    double key;
+    uint32_t life, block;
+} ranked_block;
+
+static int higher_first(const void *a, const void *b)
 {
-    const sized_block *x = a, *y = b;
-    if (x->size != y->size) return x->size > y->size ? -1 : 1;
+    const ranked_block *x = a, *y = b;
+    if (x->key != y->key) return x->key > y->key ? -1 : 1;
     if (x->life != y->life) return x->life > y->life ? -1 : 1;
     return x->block < y->block ? -1 : x->block > y->block;
 }
 
-static bool sort_by_size(greedy *g)
+static void sort_blocks(greedy *g, rank r)
 {
     const rill_plan_work *w = g->w;
-    sized_block *sized = rill_alloc_zero(w->ctx, w->n_blocks, sizeof *sized);
-    if (!sized) return false;
     for (uint32_t i = 0; i < w->n_blocks; i++) {
         const rill_plan_block *b = &w->blocks[i];
-        sized[i] = (sized_block){b->size, b->keep ? UINT32_MAX : b->end - b->begin, i};
+        const uint32_t life = b->keep ? UINT32_MAX : b->end - b->begin;
+        const double size = (double)b->size;
+        g->ranked[i] = (ranked_block){r == BY_SIZE   ? size
+                                      : r == BY_AREA ? size * life
+                                                     : -(double)i,
+                                      life, i};
     }
-    if (w->n_blocks > 1) qsort(sized, w->n_blocks, sizeof *sized, larger_first);
-    for (uint32_t i = 0; i < w->n_blocks; i++) g->by_size[i] = sized[i].block;
-    rill_free(w->ctx, sized, w->n_blocks * sizeof *sized);
-    return true;
+    if (w->n_blocks > 1) qsort(g->ranked, w->n_blocks, sizeof *g->ranked, higher_first);
+    for (uint32_t i = 0; i < w->n_blocks; i++) g->in_turn[i] = g->ranked[i].block;
 }
 
 static int lower_first(const void *a, const void *b)
@@ -109,14 +118,14 @@ static int lower_first(const void *a, const void *b)
     return x->begin < y->begin ? -1 : x->begin > y->begin;
 }
 
-static size_t lowest_gap(greedy *g, uint32_t block, const rill_placement *out)
+static size_t lowest_gap(greedy *g, uint32_t block)
 {
     const rill_plan_work *w = g->w;
     size_t n = 0, at = 0;
     for (size_t k = g->first[block]; k < g->first[block + 1]; k++) {
         const uint32_t other = g->neighbours[k];
         if (!g->placed[other]) continue;
-        const size_t begin = out->offset[other];
+        const size_t begin = g->offset[other];
         g->taken[n++] = (range){begin, begin + w->blocks[other].size};
     }
     if (n > 1) qsort(g->taken, n, sizeof *g->taken, lower_first);
@@ -127,26 +136,71 @@ static size_t lowest_gap(greedy *g, uint32_t block, const rill_placement *out)
     return at;
 }
 
-rill_status rill_plan_greedy(const rill_plan_work *w, rill_placement *out, bool *done,
+/* Places all blocks in their turn; keeps the result if it is the smallest so far. Returns the size
+ * of the arena. */
+static size_t place_all(greedy *g, rill_placement *out)
+{
+    const uint32_t n = g->w->n_blocks;
+    size_t arena = 0;
+    for (uint32_t i = 0; i < n; i++) g->placed[i] = false;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t block = g->in_turn[i];
+        g->offset[block] = lowest_gap(g, block);
+        g->placed[block] = true;
+        const size_t end = g->offset[block] + g->w->blocks[block].size;
+        if (end > arena) arena = end;
+    }
+    if (out->arena == 0 || arena < out->arena) {
+        out->arena = arena;
+        memcpy(out->offset, g->offset, n * sizeof *out->offset);
+    }
+    return arena;
+}
+
+/* The last one to be placed of those at the top of the arena becomes the first. */
+static void promote(greedy *g, size_t arena)
+{
+    uint32_t at = g->w->n_blocks - 1;
+    while (g->offset[g->in_turn[at]] + g->w->blocks[g->in_turn[at]].size != arena) at--;
+    const uint32_t block = g->in_turn[at];
+    memmove(g->in_turn + 1, g->in_turn, at * sizeof *g->in_turn);
+    g->in_turn[0] = block;
+}
+
+/* Places by size; if that is not near the bound, in other orders too. */
+static void place_near(greedy *g, size_t bound, rill_placement *out)
+{
+    const size_t near = bound + bound / 50;
+    size_t tries = MAX_TRIED / (g->n_neighbours + g->w->n_blocks + 1);
+    if (tries > MAX_TRIES) tries = MAX_TRIES;
+    for (rank r = BY_SIZE; r < N_RANKS && (r == BY_SIZE || out->arena > near); r++) {
+        sort_blocks(g, r);
+        size_t arena = place_all(g, out);
+        for (size_t i = 0; i < tries && out->arena > near; i++) {
+            promote(g, arena);
+            arena = place_all(g, out);
+        }
+    }
+}
+
+rill_status rill_plan_greedy(const rill_plan_work *w, size_t bound, rill_placement *out, bool *done,
                              rill_error *err)
 {
     const size_t n = w->n_blocks;
     greedy g = {.w = w};
     g.first = rill_alloc_zero(w->ctx, n + 1, sizeof *g.first);
-    g.by_size = rill_alloc_zero(w->ctx, n, sizeof *g.by_size);
+    g.in_turn = rill_alloc_zero(w->ctx, n, sizeof *g.in_turn);
+    g.ranked = rill_alloc_zero(w->ctx, n, sizeof *g.ranked);
+    g.offset = rill_alloc_zero(w->ctx, n, sizeof *g.offset);
     g.placed = rill_alloc_zero(w->ctx, n, sizeof *g.placed);
-    const bool ok = g.first && g.by_size && g.placed && sort_by_size(&g);
+    const bool ok = g.first && g.in_turn && g.ranked && g.offset && g.placed;
     rill_status status = ok ? list_neighbours(&g, done, err) : rill_nomem(err, "memory plan");
-    for (size_t i = 0; i < n && status == RILL_OK && *done; i++) {
-        const uint32_t block = g.by_size[i];
-        const size_t at = lowest_gap(&g, block, out);
-        out->offset[block] = at;
-        g.placed[block] = true;
-        if (at + w->blocks[block].size > out->arena) out->arena = at + w->blocks[block].size;
-    }
+    if (status == RILL_OK && *done) place_near(&g, w->serial ? bound : SIZE_MAX / 2, out);
     rill_free(w->ctx, g.first, (n + 1) * sizeof *g.first);
     rill_free(w->ctx, g.neighbours, g.n_neighbours * sizeof *g.neighbours);
-    rill_free(w->ctx, g.by_size, n * sizeof *g.by_size);
+    rill_free(w->ctx, g.in_turn, n * sizeof *g.in_turn);
+    rill_free(w->ctx, g.ranked, n * sizeof *g.ranked);
+    rill_free(w->ctx, g.offset, n * sizeof *g.offset);
     rill_free(w->ctx, g.placed, n * sizeof *g.placed);
     rill_free(w->ctx, g.taken, g.widest * sizeof *g.taken);
     return status;

@@ -76,7 +76,7 @@ static bool add_edges(const scan *s, const rill_plan_block *owner, uint32_t step
 {
     for (uint32_t k = 0; k < owner->n_ends; k++) {
         const uint32_t end = s->w->ends[owner->ends_at + k];
-        if (rill_order_precedes(&s->w->order, end, step)) continue;
+        if (rill_plan_precedes(s->w, end, step)) continue;
         bool known = false;
         for (size_t e = out->n_edges; e-- > 0 && out->edges[e].to == step && !known;)
             known = out->edges[e].from == end;
@@ -93,8 +93,9 @@ static bool add_edges(const scan *s, const rill_plan_block *owner, uint32_t step
  * follows that step may use their ranges. */
 static bool anchor(scan *s, uint32_t step, rill_placement *out)
 {
-    const uint32_t horizon = s->w->order.horizon[step];
-    if (s->window == UINT32_MAX || horizon - step > s->window) return true;
+    if (s->window == UINT32_MAX) return true;
+    const uint32_t horizon = s->w->order->horizon[step];
+    if (horizon - step > s->window) return true;
     for (size_t i = 0; i < s->n_ranges; i++) {
         range *r = &s->ranges[i];
         if (r->owner == NOBODY || r->horizon <= horizon) continue;

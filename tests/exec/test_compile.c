@@ -6,6 +6,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -244,6 +245,73 @@ static void test_memory_of_a_grid(void **state)
     rill_graph_destroy(g);
 }
 
+/* ---- order and size of memory ------------------------------------------------------------------
+ */
+
+/* N square layers, one row of input: gradients are large, activations small. */
+static void test_updates_do_not_wait(void **state)
+{
+    (void)state;
+    enum { LAYERS = 10, SIDE = 64 };
+    rill_graph *g = graph("deep");
+    rill_value x = rill_input(g, "x", RILL_F32, RILL_SHAPE(1, SIDE)), h = x;
+    for (int i = 0; i < LAYERS; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "w%d", i);
+        h = rill_dense(
+            g, h, rill_variable_of(g, name, RILL_F32, RILL_SHAPE(SIDE, SIDE), RILL_INIT_HE_NORMAL),
+            RILL_NONE, "tanh");
+    }
+    rill_value loss = rill_mean_squared_error(g, h, x, NULL);
+    rill_optimizer adam = RILL_OPTIMIZER_INIT;
+    adam.kind = RILL_ADAM;
+    OK(rill_optimize(g, loss, NULL, 0, &adam, &err));
+    rill_compile_options o = defaults;
+    o.updates = o.training = true;
+    rill_program *p = compile(g, o, &loss, 1);
+    prove(p);
+    rill_program_info info;
+    rill_program_get_info(p, &info);
+    /* Adam works on a gradient and a few of its size; all gradients would be ten. */
+    assert_true(info.arena_bound < (size_t)6 * SIDE * SIDE * 4);
+    rill_program_destroy(p);
+    rill_graph_destroy(g);
+}
+
+static void expect_near_bound(const rill_graph *g, const rill_value *outputs, size_t n, bool train)
+{
+    rill_binding binding = {rill_symbol((rill_graph *)(uintptr_t)g, "batch"), 32};
+    rill_compile_options o = defaults;
+    o.updates = o.training = train;
+    o.bindings = &binding;
+    o.n_bindings = 1;
+    rill_program *p = compile(g, o, outputs, n);
+    rill_program_info info;
+    rill_program_get_info(p, &info);
+    assert_true(info.arena_bound > 0 && info.arena_bytes >= info.arena_bound);
+    if ((double)info.arena_bytes > 1.1 * (double)info.arena_bound)
+        fail_msg("%s: an arena of %zu bytes, but %zu are live at once", rill_graph_name(g),
+                 info.arena_bytes, info.arena_bound);
+    rill_program_destroy(p);
+}
+
+static void test_examples_are_near_the_bound(void **state)
+{
+    (void)state;
+    const char *const names[] = {"mnist_mlp", "mnist_cnn", "lenet5", "xor"};
+    for (size_t i = 0; i < RILL_LEN(names); i++) {
+        char path[4096];
+        rill_graph *g;
+        snprintf(path, sizeof path, "%s/examples/%s.json", RILL_SOURCE_DIR, names[i]);
+        OK(rill_graph_load(NULL, path, &g, &err));
+        rill_value out = rill_graph_output(g, 0);
+        expect_near_bound(g, &out, 1, false);
+        OK(rill_graph_prepare_training(g, NULL, &err));
+        expect_near_bound(g, &rill_graph_training(g)->loss, 1, true);
+        rill_graph_destroy(g);
+    }
+}
+
 /* ---- what is in a program -------------------------------------------------------------------- */
 
 static size_t count_steps(const rill_program *p, const char *op)
@@ -477,6 +545,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory_of_real_programs),
         cmocka_unit_test(test_memory_of_a_grid),
+        cmocka_unit_test(test_updates_do_not_wait),
+        cmocka_unit_test(test_examples_are_near_the_bound),
         cmocka_unit_test(test_dead_branches_are_gone),
         cmocka_unit_test(test_shapes_are_not_computed),
         cmocka_unit_test(test_levels_and_kernels),

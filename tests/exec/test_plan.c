@@ -253,6 +253,84 @@ static void the_checker_names_the_buffers(void **state)
     free(p);
 }
 
+/* ---- the bound ----------------------------------------------------------------------------- */
+
+static size_t slot_of(size_t size)
+{
+    const size_t slot = round_up(size);
+    return slot >= 4096 ? slot | RILL_PLAN_ALIGN : slot; /* as plan.c says */
+}
+
+/* The step after which nobody needs the buffer. */
+static uint32_t last_use(const rill_plan_spec *spec, uint32_t buffer)
+{
+    const rill_plan_buffer *b = &spec->buffers[buffer];
+    uint32_t last = b->writer;
+    for (uint32_t k = 0; k < b->n_readers; k++)
+        if (b->readers[k] > last) last = b->readers[k];
+    return b->keep ? spec->n_steps : last;
+}
+
+/* The largest live set of the steps in order, found without the planner: what is written at a step
+ * takes the place of what is read there for the last time, where it may. */
+static size_t largest_live_set(const rill_plan_spec *spec)
+{
+    size_t largest = 0;
+    for (uint32_t s = 0; s < spec->n_steps; s++) {
+        size_t live = 0;
+        bool *taken = calloc(spec->n_buffers + 1, 1);
+        assert_non_null(taken);
+        for (uint32_t i = 0; i < spec->n_buffers; i++) {
+            const rill_plan_buffer *b = &spec->buffers[i];
+            bool shares = false;
+            if (b->writer > s || last_use(spec, i) < s) continue;
+            for (uint32_t k = 0; b->writer == s && k < b->n_in_place && !shares; k++) {
+                const uint32_t under = b->in_place[k];
+                const rill_plan_buffer *u = &spec->buffers[under];
+                shares = !taken[under] && u->size == b->size && u->writer < s &&
+                         last_use(spec, under) == s;
+                if (shares) taken[under] = true;
+            }
+            if (!shares) live += slot_of(b->size);
+        }
+        free(taken);
+        if (live > largest) largest = live;
+    }
+    return largest;
+}
+
+/* Where waiting costs nothing, memory is within a tenth of what is live at once. */
+static void random_plans_are_near_the_bound(void **state)
+{
+    (void)state;
+    static const double no_time[200];
+    problem *p = malloc(sizeof *p);
+    assert_non_null(p);
+    rill_random r;
+    rill_random_init(&r, 6, 2, 0);
+    double worst = 1, sum = 0;
+    size_t over = 0;
+    enum { ROUNDS = 1500 };
+    for (int round = 0; round < ROUNDS; round++) {
+        const uint32_t n = (uint32_t)rill_random_below(&r, round % 5 == 0 ? 180 : 25) + 1;
+        random_problem(p, &r, n, round % 3 == 0 ? 4 : 30);
+        p->spec.spans = no_time;
+        rill_plan plan;
+        make_and_check(p, &plan);
+        const size_t bound = largest_live_set(&p->spec);
+        assert_true(plan.lower_bound >= bound);
+        const double ratio = bound ? (double)plan.arena_bytes / (double)bound : 1;
+        worst = ratio > worst ? ratio : worst;
+        sum += ratio;
+        over += ratio > 1.1;
+        rill_plan_free(&plan);
+        dag_free(&p->g);
+    }
+    print_message("arena / largest live set: mean %.4f, worst %.4f\n", sum / ROUNDS, worst);
+    assert_int_equal(over, 0);
+    free(p);
+}
+
 /* ---- quality ------------------------------------------------------------------------------- */
 
 static dag chain_dag(uint32_t n)
@@ -615,6 +693,7 @@ int main(void)
         cmocka_unit_test(order_agrees_with_the_closure),
         cmocka_unit_test(a_step_beside_the_chain_precedes_its_exit),
         cmocka_unit_test(random_plans_are_proven),
+        cmocka_unit_test(random_plans_are_near_the_bound),
         cmocka_unit_test(the_checker_sees_a_moved_buffer),
         cmocka_unit_test(the_checker_names_the_buffers),
         cmocka_unit_test(a_chain_needs_two_buffers_or_one_in_place),

@@ -1,0 +1,188 @@
+/* The order of the steps of a run, chosen for a small peak of memory.
+ *
+ * The order of nodes is one that works, but an optimiser's nodes stand behind those of all
+ * gradients, so every gradient would live at once. A group is a set of steps that nothing leads out
+ * of but to one end of the run, an update or a fetched value. It runs as soon as what it reads
+ * from the others is there; each of the others keeps its turn, save small ones (rates, scales),
+ * which never wait. The peak of each order is found as on one thread; the order of nodes stays
+ * unless the other one is better. All of it is linear, and the same for any number of threads. */
+#include "exec/compile.h"
+
+#define NONE UINT32_MAX
+#define SHARED (UINT32_MAX - 1)
+
+enum { SMALL = 4096 };
+
+typedef struct reorder {
+    rill_builder *b;
+    uint32_t first, n; /* steps of the part, counted from `first` here */
+    uint32_t *group;   /* of each step: the last step of its group, or SHARED */
+    uint32_t *turn;    /* of each step that is shared or the last of a group */
+    size_t *made;      /* by step: bytes of the arena that it takes */
+} reorder;
+
+static const rill_node_s *node_of(const reorder *r, uint32_t s)
+{
+    return &r->b->g->nodes[r->b->p->steps[r->first + s].node];
+}
+
+/* The step of this part that writes what the step reads as input i, or NONE. */
+static uint32_t source_of(const reorder *r, const rill_node_s *n, uint32_t i)
+{
+    if (!rill_node_reads(n, i)) return NONE;
+    const uint32_t writer = rill_writer_of(r->b, rill_root_of(r->b, n->inputs[i]));
+    return writer == NONE || writer < r->first ? NONE : writer - r->first;
+}
+
+/* ---- groups -------------------------------------------------------------------------------- */
+
+static void find_groups(reorder *r)
+{
+    for (uint32_t s = 0; s < r->n; s++) r->group[s] = NONE;
+    for (uint32_t s = r->n; s-- > 0;) {
+        const rill_node_s *n = node_of(r, s);
+        if (r->group[s] == NONE) r->group[s] = s;
+        for (uint32_t i = 0; i < n->n_inputs; i++) {
+            const uint32_t from = source_of(r, n, i);
+            if (from == NONE) continue;
+            if (r->group[from] == NONE)
+                r->group[from] = r->group[s];
+            else if (r->group[from] != r->group[s])
+                r->group[from] = SHARED;
+        }
+    }
+}
+
+/* A shared step has its own number as its turn; a small one, and a group, has that of the last
+ * shared step that it reads from. */
+static void find_turns(reorder *r)
+{
+    for (uint32_t s = 0; s < r->n; s++) {
+        const rill_node_s *n = node_of(r, s);
+        const bool shared = r->group[s] == SHARED;
+        uint32_t *turn = &r->turn[shared ? s : r->group[s]];
+        for (uint32_t i = 0; i < n->n_inputs; i++) {
+            const uint32_t from = source_of(r, n, i);
+            if (from != NONE && r->group[from] == SHARED && r->turn[from] > *turn)
+                *turn = r->turn[from];
+        }
+        if (shared && r->made[s] > SMALL) *turn = s;
+    }
+}
+
+/* Sorts steps by (turn, shared ones first, group, number), by counting, into `order`. */
+static bool sort_steps(reorder *r, uint32_t *order)
+{
+    const uint32_t n = r->n;
+    uint32_t *first = rill_builder_take(r->b, (size_t)n + 1, sizeof *first);
+    uint32_t *by_group = rill_builder_take(r->b, n, sizeof *by_group);
+    if (!first || !by_group) return false;
+    /* Groups are numbered by their last steps; 0 is no group. */
+    for (int pass = 0; pass < 2; pass++) {
+        memset(first, 0, ((size_t)n + 1) * sizeof *first);
+        for (int fill = 0; fill < 2; fill++) {
+            uint32_t sum = 0;
+            for (uint32_t i = 0; i < n; i++) {
+                const uint32_t s = pass && fill ? by_group[i] : i;
+                const bool shared = r->group[s] == SHARED;
+                const uint32_t key =
+                    pass == 0 ? (shared ? 0 : r->group[s] + 1) : r->turn[shared ? s : r->group[s]];
+                if (fill)
+                    (pass ? order : by_group)[first[key]++] = s;
+                else
+                    first[key]++;
+            }
+            for (uint32_t k = 0; !fill && k <= n; k++) {
+                const uint32_t count = first[k];
+                first[k] = sum;
+                sum += count;
+            }
+        }
+    }
+    return true;
+}
+
+/* ---- peaks --------------------------------------------------------------------------------- */
+
+static size_t arena_bytes_of(const reorder *r, uint32_t value)
+{
+    size_t bytes = 0;
+    if (r->b->p->places[value].kind == RILL_PLACE_NONE)
+        rill_type_bytes(&r->b->g->values[value].type, &bytes);
+    return bytes;
+}
+
+static void measure(reorder *r)
+{
+    for (uint32_t s = 0; s < r->n; s++)
+        for (uint32_t k = 0; k < node_of(r, s)->n_outputs; k++)
+            r->made[s] += arena_bytes_of(r, node_of(r, s)->first_value + k);
+}
+
+/* The most bytes live at once when the steps run in this order, one by one. `last` (by value)
+ * is scratch. */
+static size_t peak_of(const reorder *r, const uint32_t *order, uint32_t *last)
+{
+    const rill_builder *b = r->b;
+    size_t live = 0, peak = 0;
+    for (uint32_t i = 0; i < r->n; i++) {
+        const rill_node_s *n = node_of(r, order[i]);
+        for (uint32_t k = 0; k < n->n_outputs; k++) last[n->first_value + k] = i;
+        for (uint32_t k = 0; k < n->n_inputs; k++)
+            if (source_of(r, n, k) != NONE) last[rill_root_of(b, n->inputs[k])] = i;
+    }
+    for (uint32_t i = 0; i < r->n; i++) {
+        const rill_step *step = &b->p->steps[r->first + order[i]];
+        const rill_node_s *n = node_of(r, order[i]);
+        const bool in_place = n->op->flags & RILL_OP_INPLACE;
+        size_t freed = 0;
+        live += r->made[order[i]];
+        for (uint32_t k = 0; k < n->n_inputs; k++) {
+            if (source_of(r, n, k) == NONE) continue;
+            const uint32_t root = rill_root_of(b, n->inputs[k]);
+            if (last[root] != i || b->at_end[root]) continue;
+            last[root] = NONE; /* once, if it is read twice */
+            freed += arena_bytes_of(r, root);
+        }
+        /* What lies in place of an input takes no more. */
+        const size_t shared = !in_place ? 0 : freed < r->made[order[i]] ? freed : r->made[order[i]];
+        if (live - shared + step->call.scratch > peak) peak = live - shared + step->call.scratch;
+        for (uint32_t k = 0; k < n->n_outputs; k++)
+            if (last[n->first_value + k] == i && !b->at_end[n->first_value + k])
+                freed += arena_bytes_of(r, n->first_value + k);
+        live -= freed;
+    }
+    return peak;
+}
+
+/* ---- the order ----------------------------------------------------------------------------- */
+
+static rill_status apply(reorder *r, const uint32_t *order)
+{
+    rill_builder *b = r->b;
+    rill_step *steps = b->p->steps + r->first;
+    rill_step *sorted = rill_builder_take(b, r->n, sizeof *sorted);
+    if (!sorted) return rill_builder_nomem(b);
+    for (uint32_t i = 0; i < r->n; i++) sorted[i] = steps[order[i]];
+    memcpy(steps, sorted, r->n * sizeof *sorted);
+    for (uint32_t i = 0; i < r->n; i++) b->step_of[steps[i].node] = r->first + i;
+    return RILL_OK;
+}
+
+rill_status rill_compile_order(rill_builder *b, const rill_part *part)
+{
+    reorder r = {.b = b, .first = part->first, .n = part->n};
+    r.group = rill_builder_take(b, r.n, sizeof *r.group);
+    r.turn = rill_builder_take(b, r.n, sizeof *r.turn);
+    r.made = rill_builder_take(b, r.n, sizeof *r.made);
+    uint32_t *given = rill_builder_take(b, r.n, sizeof *given);
+    uint32_t *order = rill_builder_take(b, r.n, sizeof *order);
+    uint32_t *last = rill_builder_take(b, b->g->n_values, sizeof *last);
+    if (!r.group || !r.turn || !r.made || !given || !order || !last) return rill_builder_nomem(b);
+    measure(&r);
+    find_groups(&r);
+    find_turns(&r);
+    if (!sort_steps(&r, order)) return rill_builder_nomem(b);
+    for (uint32_t s = 0; s < r.n; s++) given[s] = s;
+    return peak_of(&r, order, last) < peak_of(&r, given, last) ? apply(&r, order) : RILL_OK;
+}
