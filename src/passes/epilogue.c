@@ -10,39 +10,12 @@
 
 #include "ops/fused.h"
 
-typedef struct state {
-    rill_fusion fusion;
-    rill_group_body body;
-    bool *emitted; /* by group */
-} state;
-
-static rill_status begin(rill_rewrite *rw)
+static rill_status emit_group(rill_rewrite *rw, uint32_t group)
 {
-    state *s = rill_alloc_zero(rw->from->ctx, 1, sizeof *s);
-    if (!s) return rill_nomem(rw->err, "pass");
-    rw->scratch = s;
-    RILL_TRY(rill_fusion_make(rw, true, &s->fusion));
-    s->emitted = rill_alloc_zero(rw->from->ctx, s->fusion.n_groups, sizeof *s->emitted);
-    if (!s->emitted) return rill_nomem(rw->err, "pass");
-    rw->order = s->fusion.order;
-    return RILL_OK;
-}
-
-static void end(rill_rewrite *rw)
-{
-    state *s = rw->scratch;
-    if (!s) return;
-    rill_free(rw->from->ctx, s->emitted, s->fusion.n_groups * sizeof *s->emitted);
-    rill_fusion_free(&s->fusion);
-    rill_free(rw->from->ctx, s, sizeof *s);
-    rw->order = NULL;
-}
-
-static rill_status emit_group(rill_rewrite *rw, state *s, uint32_t group)
-{
+    rill_fuse_state *s = rw->scratch;
     const rill_fuse_group *g = &s->fusion.groups[group];
-    if (g->head == RILL_FUSE_NONE) return rill_fuse_give_up(rw, &s->fusion, group);
     rill_group_body *b = &s->body;
+    if (g->head == RILL_FUSE_NONE) return rill_fuse_give_up(rw, &s->fusion, group);
     rill_group_body_make(&s->fusion, group, b);
     if (rill_map_check(&b->body, b->in, b->results, g->space, NULL) != RILL_OK)
         return rill_fuse_give_up(rw, &s->fusion, group);
@@ -50,15 +23,14 @@ static rill_status emit_group(rill_rewrite *rw, state *s, uint32_t group)
     return rill_fuse_emit(rw, b, rill_fuse_form(&rw->from->nodes[g->head]), g->head);
 }
 
+static rill_status begin(rill_rewrite *rw)
+{
+    return rill_fuse_begin(rw, true);
+}
+
 static rill_status epilogue_node(rill_rewrite *rw, size_t node)
 {
-    state *s = rw->scratch;
-    if (s->fusion.group[node] == RILL_FUSE_ELIDED) return RILL_OK;
-    const uint32_t group = rill_fusion_group(&s->fusion, (uint32_t)node);
-    if (group == RILL_FUSE_NONE) return rill_rewrite_copy(rw, node);
-    if (s->emitted[group]) return RILL_OK;
-    s->emitted[group] = true;
-    return emit_group(rw, s, group);
+    return rill_fuse_node(rw, node, emit_group);
 }
 
 const rill_pass rill_pass_epilogue = {
@@ -68,5 +40,5 @@ const rill_pass rill_pass_epilogue = {
     .fuses = true,
     .node = epilogue_node,
     .begin = begin,
-    .end = end,
+    .end = rill_fuse_end,
 };

@@ -94,8 +94,24 @@ typedef struct rill_group_body {
 
 void rill_group_body_make(rill_fusion *f, uint32_t group, rill_group_body *b);
 
-/* Emits the group as one node of `op`, whose last attribute is the body; `operands` (of `from`)
- * come before the body's own inputs. */
+/* ---- the frame of a pass --------------------------------------------------------------------- */
+
+typedef struct rill_fuse_state {
+    rill_fusion fusion;
+    rill_group_body body;
+    bool *emitted; /* by group */
+} rill_fuse_state;
+
+/* begin and end of a fusion pass; rw->scratch is a rill_fuse_state. */
+rill_status rill_fuse_begin(rill_rewrite *rw, bool epilogues);
+void rill_fuse_end(rill_rewrite *rw);
+/* Copies a node of no group; at the first one of a group calls `emit`, which maps all its outputs.
+ */
+rill_status rill_fuse_node(rill_rewrite *rw, size_t node,
+                           rill_status (*emit)(rill_rewrite *rw, uint32_t group));
+
+/* Emits the group as one node of `op`, whose last attribute is the body; a head's own operands and
+ * attributes come first. */
 rill_status rill_fuse_emit(rill_rewrite *rw, const rill_group_body *b, const rill_op *op,
                            uint32_t head);
 /* Says so in the log: "reads 4 arrays and writes 3 instead of 20 and 12". */

@@ -437,6 +437,16 @@ static rill_status open_group(rill_fusion *f, uint32_t node, const place *p, uin
     return RILL_OK;
 }
 
+/* What the group's product is made of is there before the group begins. */
+static bool feeds_head(const rill_fusion *f, const rill_fuse_group *g, uint32_t node)
+{
+    if (g->head == RILL_FUSE_NONE) return false;
+    const rill_node_s *head = &f->g->nodes[g->head];
+    for (uint32_t i = 0; i < head->n_inputs; i++)
+        if (head->inputs[i].ref == f->g->nodes[node].first_value + 1) return true;
+    return false;
+}
+
 /* Puts the node into the reading group `target`, if the others stay below it. */
 static bool join(rill_fusion *f, uint32_t node, uint32_t target, const readers *r, bool as_head)
 {
@@ -444,6 +454,7 @@ static bool join(rill_fusion *f, uint32_t node, uint32_t target, const readers *
     const bool escapes = f->is_root[f->g->nodes[node].first_value] || r->n > 1 || r->apart;
     if (g->n_nodes == RILL_FUSE_NODES || g->n_outputs + escapes > RILL_FUSE_OUTPUTS) return false;
     if (as_head && (g->head != RILL_FUSE_NONE || escapes)) return false;
+    if (feeds_head(f, g, node)) return false;
     if (!lift(g, highest_but(f, r, target)) || !take_inputs(f, g, node, as_head)) return false;
     g->n_nodes++;
     g->n_outputs += escapes;
@@ -506,18 +517,33 @@ static rill_status place_elementwise(rill_fusion *f, uint32_t node)
     return RILL_OK;
 }
 
+/* What is computed of the result, group and all, becomes the end of a group in which it is reduced.
+ */
+static bool join_results(rill_fusion *f, uint32_t node, readers *r, const place *p)
+{
+    const place own = {&type_of(f, node)->shape, 0};
+    const uint32_t target = find_target(f, r, &own);
+    if (target == RILL_FUSE_NONE || group_at(f, target)->reduced ||
+        !join(f, node, target, r, false))
+        return false;
+    rill_fuse_group *g = group_at(f, target);
+    g->space = p->space;
+    g->reduced = p->reduced;
+    return true;
+}
+
 /* A reduction stands inside of a group that reads it by rows, or opens a group that it ends. */
 static rill_status place_reduction(rill_fusion *f, uint32_t node)
 {
     const rill_node_s *n = &f->g->nodes[node];
     readers r = readers_of(f, n);
-    if (join_rows(f, node, &r)) {
+    place p;
+    p.space = reduced_by(f, node, &p.reduced);
+    if (join_rows(f, node, &r) || join_results(f, node, &r, &p)) {
         const uint32_t home = rill_fusion_group(f, node);
         lower_floors(f, n, home, group_at(f, home)->rank);
         return RILL_OK;
     }
-    place p;
-    p.space = reduced_by(f, node, &p.reduced);
     const uint32_t rank = 1 + highest_but(f, &r, RILL_FUSE_NONE);
     RILL_TRY(open_group(f, node, &p, rank, true));
     lower_floors(f, n, f->group[node], rank);
