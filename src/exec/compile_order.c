@@ -15,10 +15,12 @@ enum { SMALL = 4096 };
 
 typedef struct reorder {
     rill_builder *b;
-    uint32_t first, n; /* steps of the part, counted from `first` here */
-    uint32_t *group;   /* of each step: the last step of its group, or SHARED */
-    uint32_t *turn;    /* of each step that is shared or the last of a group */
-    size_t *made;      /* by step: bytes of the arena that it takes */
+    uint32_t first, n;  /* steps of the part, counted from `first` here */
+    uint32_t *group;    /* of each step: the last step of its group, or SHARED */
+    uint32_t *turn;     /* of each step that is shared or the last of a group */
+    size_t *made;       /* by step: bytes of the arena that it takes */
+    size_t *edge_first; /* of each step: 1 + one of the graph's order edges to it; 0: none */
+    size_t *edge_next;  /* likewise, of each edge */
 } reorder;
 
 static const rill_node_s *node_of(const reorder *r, uint32_t s)
@@ -34,17 +36,47 @@ static uint32_t source_of(const reorder *r, const rill_node_s *n, uint32_t i)
     return writer == NONE || writer < r->first ? NONE : writer - r->first;
 }
 
+/* Lists the graph's order edges by the step that they lead to. */
+static void list_edges(reorder *r)
+{
+    const rill_graph *g = r->b->g;
+    for (size_t e = 0; e < g->n_edges; e++) {
+        const uint32_t to = r->b->step_of[g->edges[e].after];
+        if (to == NONE || to < r->first) continue;
+        r->edge_next[e] = r->edge_first[to - r->first];
+        r->edge_first[to - r->first] = e + 1;
+    }
+}
+
+/* Walks the steps of this part that must run before `s`; NONE ends it. *at begins at 0: first what
+ * the inputs come from, then the order edges. */
+static uint32_t next_before(const reorder *r, uint32_t s, size_t *at)
+{
+    const rill_node_s *n = node_of(r, s);
+    const size_t edges = (size_t)n->n_inputs + 1;
+    while (*at < n->n_inputs) {
+        const uint32_t from = source_of(r, n, (uint32_t)(*at)++);
+        if (from != NONE) return from;
+    }
+    if (*at == n->n_inputs) *at = edges + r->edge_first[s];
+    while (*at > edges) {
+        const size_t e = *at - edges - 1;
+        const uint32_t from = r->b->step_of[r->b->g->edges[e].before];
+        *at = edges + r->edge_next[e];
+        if (from != NONE && from >= r->first) return from - r->first;
+    }
+    return NONE;
+}
+
 /* ---- groups -------------------------------------------------------------------------------- */
 
 static void find_groups(reorder *r)
 {
     for (uint32_t s = 0; s < r->n; s++) r->group[s] = NONE;
     for (uint32_t s = r->n; s-- > 0;) {
-        const rill_node_s *n = node_of(r, s);
+        size_t at = 0;
         if (r->group[s] == NONE) r->group[s] = s;
-        for (uint32_t i = 0; i < n->n_inputs; i++) {
-            const uint32_t from = source_of(r, n, i);
-            if (from == NONE) continue;
+        for (uint32_t from; (from = next_before(r, s, &at)) != NONE;) {
             if (r->group[from] == NONE)
                 r->group[from] = r->group[s];
             else if (r->group[from] != r->group[s])
@@ -58,14 +90,11 @@ static void find_groups(reorder *r)
 static void find_turns(reorder *r)
 {
     for (uint32_t s = 0; s < r->n; s++) {
-        const rill_node_s *n = node_of(r, s);
         const bool shared = r->group[s] == SHARED;
         uint32_t *turn = &r->turn[shared ? s : r->group[s]];
-        for (uint32_t i = 0; i < n->n_inputs; i++) {
-            const uint32_t from = source_of(r, n, i);
-            if (from != NONE && r->group[from] == SHARED && r->turn[from] > *turn)
-                *turn = r->turn[from];
-        }
+        size_t at = 0;
+        for (uint32_t from; (from = next_before(r, s, &at)) != NONE;)
+            if (r->group[from] == SHARED && r->turn[from] > *turn) *turn = r->turn[from];
         if (shared && r->made[s] > SMALL) *turn = s;
     }
 }
@@ -175,10 +204,15 @@ rill_status rill_compile_order(rill_builder *b, const rill_part *part)
     r.group = rill_builder_take(b, r.n, sizeof *r.group);
     r.turn = rill_builder_take(b, r.n, sizeof *r.turn);
     r.made = rill_builder_take(b, r.n, sizeof *r.made);
+    r.edge_first = rill_builder_take(b, r.n, sizeof *r.edge_first);
+    r.edge_next = rill_builder_take(b, b->g->n_edges, sizeof *r.edge_next);
     uint32_t *given = rill_builder_take(b, r.n, sizeof *given);
     uint32_t *order = rill_builder_take(b, r.n, sizeof *order);
     uint32_t *last = rill_builder_take(b, b->g->n_values, sizeof *last);
-    if (!r.group || !r.turn || !r.made || !given || !order || !last) return rill_builder_nomem(b);
+    if (!r.group || !r.turn || !r.made || !r.edge_first || !r.edge_next || !given || !order ||
+        !last)
+        return rill_builder_nomem(b);
+    list_edges(&r);
     measure(&r);
     find_groups(&r);
     find_turns(&r);
