@@ -162,6 +162,7 @@ static rill_status run_passes(rill_builder *b, const rill_graph *user)
                                       .sizes = sizes,
                                       .passes = o->passes,
                                       .reference = o->kernels == RILL_KERNELS_REFERENCE,
+                                      .flush_denormals = o->flush_denormals,
                                       .memory_limit = o->memory_limit};
     return rill_passes_run(user, &roots, &pass_options, &b->p->graph, b->err);
 }

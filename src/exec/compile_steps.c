@@ -6,6 +6,8 @@
  * and level 0 have no prologue: they run the graph as drawn. */
 #include "exec/compile.h"
 
+#include "ops/evaluate.h"
+
 /* ---- liveness and roots ---------------------------------------------------------------------- */
 
 static void mark_live(rill_builder *b)
@@ -126,25 +128,10 @@ static void mark_fixed(rill_builder *b)
 
 static rill_status choose_kernel(rill_builder *b, rill_step *step, const rill_node_s *n)
 {
-    const rill_op *op = n->op;
-    rill_call *call = &step->call;
-    for (uint32_t i = 0; i < op->n_kernels && !step->kernel; i++) {
-        const rill_kernel *k = &op->kernels[i];
-        if (b->options->kernels == RILL_KERNELS_REFERENCE && i + 1 < op->n_kernels) continue;
-        if (!k->accepts || k->accepts(call)) step->kernel = k;
-    }
-    if (!step->kernel)
-        return rill_fail(b->err, RILL_ERR_UNSUPPORTED, "%s \"%s\": no kernel for these types",
-                         op->name, n->name);
-    rill_status st = step->kernel->prepare ? step->kernel->prepare(call, b->err) : RILL_OK;
-    if (st != RILL_OK) {
-        rill_error_prefix(b->err, "%s \"%s\"", op->name, n->name);
-        return st;
-    }
-    if (call->n_phases > RILL_MAX_PHASES)
-        return rill_fail(b->err, RILL_ERR_INTERNAL, "%s: kernel \"%s\" has %u phases, at most %d",
-                         op->name, step->kernel->name, call->n_phases, RILL_MAX_PHASES);
-    return RILL_OK;
+    const bool reference = b->options->kernels == RILL_KERNELS_REFERENCE;
+    rill_status st = rill_call_prepare(&step->call, reference, &step->kernel, b->err);
+    if (st != RILL_OK) rill_error_prefix(b->err, "%s \"%s\"", n->op->name, n->name);
+    return st;
 }
 
 static void estimate_cost(rill_step *step)

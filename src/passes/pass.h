@@ -16,6 +16,7 @@ typedef struct rill_pass_options {
     const char *passes;   /* the user's choice of passes, or NULL */
     bool reference;       /* plain kernels: composites that have kernels are expanded too, and
                              nothing is fused */
+    bool flush_denormals; /* programs without f64 will take denormals for zeros */
     size_t memory_limit;  /* of the arena; 0: none */
 } rill_pass_options;
 
@@ -81,6 +82,7 @@ typedef struct rill_pass {
 extern const rill_pass rill_pass_expand, rill_pass_bind, rill_pass_simplify, rill_pass_cse,
     rill_pass_epilogue;
 extern const rill_pass rill_pass_recompute;
+extern const rill_pass rill_pass_fold;
 
 /* Whether the expand pass lowers this node. */
 bool rill_pass_expands(const rill_node_s *n, const rill_pass_options *options);

@@ -6,6 +6,7 @@
 static const rill_pass *const pipeline[] = {
     &rill_pass_expand,
     &rill_pass_bind,
+    &rill_pass_fold,
     &rill_pass_simplify,
     &rill_pass_cse,
     &rill_pass_epilogue,
