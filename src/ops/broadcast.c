@@ -222,8 +222,10 @@ static void vjp_sum_like(const rill_vjp *v)
 
 static void cost_sum_like(const rill_call *call, double *flops, double *bytes)
 {
-    rill_cost_copy(call, flops, bytes);
-    *flops = (double)rill_shape_count(&call->in[0].shape);
+    const double n = (double)rill_shape_count(&call->in[0].shape);
+    const double m = (double)rill_shape_count(&call->out[0].shape);
+    *flops = n;
+    *bytes = (n + m) * (double)rill_dtype_size(call->out[0].dtype);
 }
 
 static const rill_op_case sum_like_cases[] = {

@@ -239,6 +239,9 @@ static void cost_forward(const rill_call *call, double *flops, double *bytes)
 {
     const rill_conv c = rill_conv_of_forward(call);
     rill_conv_cost(&c, call->in[0].dtype, flops, bytes);
+    if (call->n_in < 3 || call->in[2].dtype == RILL_DTYPE_NONE) return;
+    *flops += (double)rill_shape_count(&call->out[0].shape);
+    *bytes += (double)c.cout * (double)rill_dtype_size(call->in[2].dtype);
 }
 static void cost_input(const rill_call *call, double *flops, double *bytes)
 {

@@ -24,6 +24,11 @@ static void cost(const rill_call *call, double *flops, double *bytes)
 {
     const rill_conv c = rill_conv_of_forward(call);
     rill_conv_cost(&c, call->in[0].dtype, flops, bytes);
+    /* The epilogue's first output is written in place of the convolution, maybe in another dtype.
+     */
+    *bytes +=
+        (double)rill_shape_count(&call->out[0].shape) *
+        ((double)rill_dtype_size(call->out[0].dtype) - (double)rill_dtype_size(call->in[0].dtype));
     rill_epilogue_cost(call, call->attrs[RILL_W_EPILOGUE].u.s, flops, bytes);
 }
 

@@ -289,7 +289,7 @@ void rill_cost_copy(const rill_call *call, double *flops, double *bytes)
     double n = (double)rill_shape_count(&call->in[0].shape);
     double m = (double)rill_shape_count(&call->out[0].shape);
     *flops = 0;
-    *bytes = (n + m) * (double)rill_dtype_size(call->out[0].dtype);
+    *bytes = ((n < m ? n : m) + m) * (double)rill_dtype_size(call->out[0].dtype);
 }
 
 /* ---- filling --------------------------------------------------------------------------------- */

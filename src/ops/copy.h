@@ -82,7 +82,7 @@ void rill_copy_task_plain_filled(const rill_task *task, const rill_copy *c, doub
         {"reference", NULL, NULL, plain_##name},                        \
     };
 
-/* No arithmetic; input 0 and output 0 are moved once. */
+/* No arithmetic; output 0 is written once, of input 0 as much is read as is copied. */
 void rill_cost_copy(const rill_call *call, double *flops, double *bytes);
 
 /* What a slice of a tensor of the static shape x reads along each axis: x[start + i * step],

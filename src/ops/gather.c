@@ -135,10 +135,11 @@ static void vjp_gather(const rill_vjp *v)
 
 static void cost_gather(const rill_call *call, double *flops, double *bytes)
 {
+    const double n = (double)rill_shape_count(&call->in[0].shape);
+    const double m = (double)rill_shape_count(&call->out[0].shape);
     *flops = 0;
     *bytes =
-        2 * (double)rill_shape_count(&call->out[0].shape) *
-            (double)rill_dtype_size(call->out[0].dtype) +
+        ((n < m ? n : m) + m) * (double)rill_dtype_size(call->out[0].dtype) +
         (double)rill_shape_count(&call->in[1].shape) * (double)rill_dtype_size(call->in[1].dtype);
 }
 
@@ -287,7 +288,7 @@ static void cost_scatter(const rill_call *call, double *flops, double *bytes)
     double m = (double)rill_shape_count(&call->out[0].shape);
     *flops = n;
     *bytes =
-        (2 * n + m) * (double)rill_dtype_size(call->out[0].dtype) +
+        (n + m) * (double)rill_dtype_size(call->out[0].dtype) +
         (double)rill_shape_count(&call->in[1].shape) * (double)rill_dtype_size(call->in[1].dtype);
 }
 
@@ -393,6 +394,7 @@ static void cost_one_hot(const rill_call *call, double *flops, double *bytes)
 {
     *flops = 0;
     *bytes =
+        (double)rill_shape_count(&call->in[0].shape) * (double)rill_dtype_size(call->in[0].dtype) +
         (double)rill_shape_count(&call->out[0].shape) * (double)rill_dtype_size(call->out[0].dtype);
 }
 

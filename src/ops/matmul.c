@@ -358,9 +358,10 @@ static void cost_matmul(const rill_call *call, double *flops, double *bytes)
     const plan p = plan_of(call);
     const double size = (double)rill_dtype_size(call->in[0].dtype);
     *flops = 2.0 * (double)p.items * (double)p.m * (double)p.n * (double)p.k;
-    *bytes = size * ((double)rill_shape_count(&call->in[0].shape) +
-                     (double)rill_shape_count(&call->in[1].shape) +
-                     (double)rill_shape_count(&call->out[0].shape));
+    *bytes =
+        size * ((double)rill_shape_count(&call->in[0].shape) +
+                (double)rill_shape_count(&call->in[1].shape)) +
+        (double)rill_shape_count(&call->out[0].shape) * (double)rill_dtype_size(call->out[0].dtype);
 }
 
 static const rill_port inputs[] = {
