@@ -191,14 +191,14 @@ static rill_status prepare_sum_like(rill_call *call, rill_error *err)
     (void)err;
     rill_reduction *r = (rill_reduction *)(void *)call->plan.bytes;
     rill_reduction_plan(r, &call->in[0].shape, sum_mask(call));
-    rill_reduction_prepare(r, call->in[0].dtype, call);
+    rill_reduction_prepare_input(r, call);
     return RILL_OK;
 }
 
 static rill_status run_sum_like(const rill_task *task)
 {
     const rill_reduction *r = (const rill_reduction *)(const void *)task->call->plan.bytes;
-    rill_reduction_run(r, RILL_REDUCE_SUM, task->call->in[0].dtype, task);
+    rill_reduction_run_input(r, RILL_REDUCE_SUM, task);
     return RILL_OK;
 }
 

@@ -18,8 +18,8 @@ enum {
     TILE = 256,
     BUFFERS = 32768, /* bytes of all buffers of a tile: within the first-level cache */
     LONG_RUN = 16384,
-    MAX_INSTRUCTIONS = 128,
-    MAX_INPUTS = 64,
+    MAX_INSTRUCTIONS = RILL_FUSED_INSTRUCTIONS,
+    MAX_INPUTS = RILL_MAP_INPUTS,
     MAX_OPERANDS = RILL_LOOP_MAX_OPERANDS,
     MAX_VALUES = MAX_INPUTS + MAX_INSTRUCTIONS * (1 + MAX_OPERANDS) + 2 * RILL_MAX_OUTPUTS,
     MAX_STEPS = MAX_INSTRUCTIONS * (1 + MAX_OPERANDS) + 2 * RILL_MAX_OUTPUTS,
@@ -58,8 +58,7 @@ struct rill_map {
 
 /* ---- checking -------------------------------------------------------------------------------- */
 
-/* Ops whose result is their first operand, read in another way. */
-static bool passes_on(const rill_op *op)
+bool rill_map_passes(const rill_op *op)
 {
     return op == &rill_op_broadcast_to || op == &rill_op_broadcast_like ||
            op == &rill_op_identity || op == &rill_op_stop_gradient;
@@ -81,26 +80,32 @@ static bool find_loops(const rill_instruction *it, const rill_type *in, const ri
     return rill_elementwise_loops(it->op, it->attrs, types, it->n_operands, result, loops);
 }
 
-static rill_status check_sizes(const rill_body *b, rill_error *err)
+bool rill_map_takes(const rill_body *b, uint32_t i, const rill_type *in, const rill_type *results)
+{
+    rill_loops loops;
+    const rill_instruction *it = &b->instructions[i];
+    return rill_map_passes(it->op) || find_loops(it, in, results, &results[i], &loops);
+}
+
+rill_status rill_map_check_size(const rill_body *b, rill_error *err)
 {
     if (b->n_instructions > MAX_INSTRUCTIONS)
         return rill_fail(err, RILL_ERR_UNSUPPORTED,
                          "body: expected at most %d instructions, got %u", MAX_INSTRUCTIONS,
                          b->n_instructions);
-    if (b->n_inputs > MAX_INPUTS)
+    if (b->n_inputs > RILL_FUSED_INPUTS)
         return rill_fail(err, RILL_ERR_UNSUPPORTED, "body: expected at most %d inputs, got %u",
-                         MAX_INPUTS, b->n_inputs);
+                         RILL_FUSED_INPUTS, b->n_inputs);
     return RILL_OK;
 }
 
 rill_status rill_map_check(const rill_body *b, const rill_type *in, const rill_type *results,
                            const rill_shape *space, rill_error *err)
 {
-    RILL_TRY(check_sizes(b, err));
+    RILL_TRY(rill_map_check_size(b, err));
     for (uint32_t i = 0; i < b->n_instructions; i++) {
         const rill_instruction *it = &b->instructions[i];
-        rill_loops loops;
-        if (!passes_on(it->op) && !find_loops(it, in, results, &results[i], &loops))
+        if (!rill_map_takes(b, i, in, results))
             return rill_fail(err, RILL_ERR_UNSUPPORTED,
                              "body: instruction %u (%s): not an elementwise op", i, it->op->name);
         if (!rill_shape_equal(&results[i].shape, space)) {
@@ -143,7 +148,7 @@ typedef struct draft {
     const rill_type *in, *results;
     int64_t count;
     const rill_fused_kernels *loops;
-    bool streams; /* outputs go past the caches */
+    uint64_t streamed; /* outputs that go past the caches, by bit */
     value values[MAX_VALUES];
     uint32_t n_values;
     draft_step steps[MAX_STEPS];
@@ -167,7 +172,7 @@ static void find_needed(draft *d)
     for (uint32_t k = 0; k < b->n_outputs; k++) d->needed[~b->outputs[k]] = true;
     for (uint32_t i = b->n_instructions; i-- > 0;) {
         const rill_instruction *it = &b->instructions[i];
-        const uint32_t n = passes_on(it->op) ? 1 : it->n_operands;
+        const uint32_t n = rill_map_passes(it->op) ? 1 : it->n_operands;
         for (uint32_t k = 0; d->needed[i] && k < n; k++) {
             if (it->operands[k] < 0) d->needed[~it->operands[k]] = true;
         }
@@ -250,13 +255,13 @@ static rill_status draft_instruction(draft *d, uint32_t i, rill_error *err)
 {
     const rill_instruction *it = &d->b->instructions[i];
     uint32_t in[MAX_OPERANDS], singles = 0;
-    const uint32_t n = passes_on(it->op) ? 1 : it->n_operands;
+    const uint32_t n = rill_map_passes(it->op) ? 1 : it->n_operands;
     for (uint32_t k = 0; k < n; k++) {
         const rill_operand x = it->operands[k];
         in[k] = x >= 0 ? (uint32_t)x : d->of[~x];
         if (d->values[in[k]].single) singles |= 1u << k;
     }
-    if (passes_on(it->op)) {
+    if (rill_map_passes(it->op)) {
         d->of[i] = in[0];
         return RILL_OK;
     }
@@ -288,12 +293,11 @@ static void find_direct(draft *d)
         if (v->place == LINEAR && v->last > last_read[v->size]) last_read[v->size] = v->last;
     }
     for (uint32_t k = 0; k < d->b->n_outputs; k++) d->direct[k] = -1;
-    if (d->streams) return;
     for (uint32_t s = 0; s < d->n_steps; s++) {
         const uint32_t v = d->steps[s].out;
         if (d->values[v].single || last_read[d->values[v].size] > (int32_t)s) continue;
         for (uint32_t k = 0; k < d->b->n_outputs; k++) {
-            if (d->outputs[k] != v) continue;
+            if (d->outputs[k] != v || d->streamed >> k & 1) continue;
             d->direct[k] = (int32_t)v;
             d->values[v].slot = (int32_t)(d->b->n_inputs + k);
             break;
@@ -316,9 +320,9 @@ static void draft_outputs(draft *d)
         const uint32_t v = d->outputs[k];
         const uint8_t size = d->values[v].size;
         if (d->direct[k] >= 0) continue;
-        const rill_loop loop = d->values[v].single ? d->loops->fill[size]
-                               : d->streams        ? d->loops->stream[size]
-                                                   : d->loops->copy[size];
+        const rill_loop loop = d->values[v].single    ? d->loops->fill[size]
+                               : d->streamed >> k & 1 ? d->loops->stream[size]
+                                                      : d->loops->copy[size];
         const uint32_t y = add_step(d, loop, NULL, &v, 1, size, false);
         d->values[y].slot = (int32_t)(d->b->n_inputs + k);
         d->values[y].once = false;
@@ -458,11 +462,10 @@ static rill_status draft_all(draft *d, const rill_shape *space, rill_error *err)
     return finish_buffers(d, err);
 }
 
-static rill_status compile(rill_call *call, const rill_body *b, const rill_type *in,
-                           const rill_type *results, const rill_shape *space, bool streams,
-                           const rill_map **out, rill_error *err)
+rill_status rill_map_compile_streamed(rill_call *call, const rill_body *b, const rill_type *in,
+                                      const rill_type *results, const rill_shape *space,
+                                      uint64_t streamed, const rill_map **out, rill_error *err)
 {
-    RILL_TRY(check_sizes(b, err));
     rill_context *ctx = call->memory->ctx;
     draft *d = rill_alloc_zero(ctx, 1, sizeof *d);
     rill_map *m = rill_call_alloc(call, sizeof *m);
@@ -471,8 +474,8 @@ static rill_status compile(rill_call *call, const rill_body *b, const rill_type 
         *d = (draft){.call = call, .b = b, .in = in, .results = results, .map = m};
         d->count = rill_shape_count(space);
         d->loops = RILL_PICK(rill_fused);
-        d->streams = streams;
-        m->fence = streams ? d->loops->fence : NULL;
+        d->streamed = streamed;
+        m->fence = streamed ? d->loops->fence : NULL;
         status = draft_all(d, space, err);
     }
     rill_free(ctx, d, sizeof *d);
@@ -484,7 +487,8 @@ rill_status rill_map_compile(rill_call *call, const rill_body *b, const rill_typ
                              const rill_type *results, const rill_shape *space,
                              const rill_map **out, rill_error *err)
 {
-    return compile(call, b, in, results, space, false, out, err);
+    RILL_TRY(rill_map_check_size(b, err));
+    return rill_map_compile_streamed(call, b, in, results, space, 0, out, err);
 }
 
 /* ---- running --------------------------------------------------------------------------------- */

@@ -56,14 +56,14 @@ static rill_status prepare_reduce(rill_call *call, rill_error *err)
     (void)err;
     rill_reduction *r = (rill_reduction *)(void *)call->plan.bytes;
     rill_reduction_plan(r, &call->in[0].shape, mask_of(call));
-    rill_reduction_prepare(r, call->in[0].dtype, call);
+    rill_reduction_prepare_input(r, call);
     return RILL_OK;
 }
 
 static rill_status run_reduce(const rill_task *task, rill_reducer op)
 {
     const rill_reduction *r = (const rill_reduction *)(const void *)task->call->plan.bytes;
-    rill_reduction_run(r, op, task->call->in[0].dtype, task);
+    rill_reduction_run_input(r, op, task);
     return RILL_OK;
 }
 

@@ -100,48 +100,53 @@ void rill_reduction_plan(rill_reduction *r, const rill_shape *shape, uint32_t ma
     if (r->per_unit < 1) r->per_unit = 1;
 }
 
-void rill_reduction_prepare(const rill_reduction *r, rill_dtype dtype, rill_call *call)
+static size_t round_up(size_t bytes)
 {
-    size_t size = rill_dtype_size(dtype), slot = (size_t)r->width * size, levels = 2;
-    int64_t results = r->outer * pieces_of(r);
+    return (bytes + 63) & ~(size_t)63;
+}
+
+/* Bytes of a channel's tree, and of its results of all chunks. */
+static size_t tree_bytes(const rill_reduction *r, size_t size)
+{
+    size_t levels = 2;
     for (int64_t l = r->leaves; l > 0; l /= 2) levels++;
-    call->thread_scratch = levels * slot;
-    call->n_phases = 1;
+    return round_up(levels * (size_t)r->width * size);
+}
+
+static size_t chunks_bytes(const rill_reduction *r, size_t size)
+{
+    const size_t items = (size_t)(r->outer * pieces_of(r) * r->chunks);
+    return r->chunks > 1 ? round_up(items * (size_t)r->width * size) : 0;
+}
+
+void rill_reduction_prepare(const rill_reduction *r, const rill_reduction_channel *channels,
+                            uint32_t n, rill_call *call)
+{
+    int64_t results = r->outer * pieces_of(r);
+    call->n_phases = r->chunks > 1 ? 2 : 1;
     call->units[0] = results == 0 ? 0 : rill_units(results * r->chunks, r->per_unit);
-    if (r->chunks > 1) {
-        call->n_phases = 2;
-        call->units[1] = results;
-        call->scratch = (size_t)(results * r->chunks) * slot;
+    if (r->chunks > 1) call->units[1] = results;
+    call->scratch = call->thread_scratch = 0;
+    for (uint32_t c = 0; c < n; c++) {
+        size_t size = rill_dtype_size(channels[c].dtype);
+        call->thread_scratch += tree_bytes(r, size);
+        call->scratch += chunks_bytes(r, size);
     }
 }
 
 /* ---- running --------------------------------------------------------------------------------- */
 
-/* Partials of a pairwise tree; slot k is k * bytes into data. */
-typedef struct tree {
-    const rill_reduce_loops *loops;
-    char *data;
-    size_t bytes;
-    int64_t width, depth, count;
-} tree;
-
-static void *tree_top(const tree *t)
-{
-    return t->data + (size_t)t->depth * t->bytes;
-}
-
-/* The leaf at the top is complete. */
-static void tree_push(tree *t)
+void rill_tree_push(rill_tree *t)
 {
     t->count++;
     for (int64_t n = t->count; n % 2 == 0; n /= 2) {
         t->depth--;
-        t->loops->merge(tree_top(t), (char *)tree_top(t) + t->bytes, t->width);
+        t->loops->merge(rill_tree_top(t), (char *)rill_tree_top(t) + t->bytes, t->width);
     }
     t->depth++;
 }
 
-static void *tree_result(tree *t)
+void *rill_tree_result(rill_tree *t)
 {
     if (t->count == 0) { /* nothing to reduce: the neutral element */
         size_t size = t->bytes / (size_t)t->width;
@@ -150,7 +155,7 @@ static void *tree_result(tree *t)
     }
     while (t->depth > 1) {
         t->depth--;
-        t->loops->merge((char *)tree_top(t) - t->bytes, tree_top(t), t->width);
+        t->loops->merge((char *)rill_tree_top(t) - t->bytes, rill_tree_top(t), t->width);
     }
     return t->data;
 }
@@ -172,24 +177,46 @@ static int64_t reduced_offset(const rill_reduction *r, int64_t i)
     return offset_of(r->reduced_dim, r->reduced_stride, r->n_reduced, i);
 }
 
-static void push_leaf(tree *t, const rill_reduction *r, const char *x, size_t size, int64_t leaf)
+/* A unit under way. */
+typedef struct work {
+    const rill_reduction *r;
+    const rill_reduction_channel *channels;
+    uint32_t n;
+    const rill_reduction_source *source;
+    const rill_task *task;
+    rill_tree trees[RILL_REDUCE_CHANNELS];
+} work;
+
+static const rill_reduce_loops *loops_of(const rill_reduction_channel *c)
 {
+    return &RILL_PICK(rill_reduce)->by[c->op][c->dtype];
+}
+
+static void push_leaf(work *w, int64_t begin, int64_t leaf)
+{
+    const rill_reduction *r = w->r;
+    const void *x[RILL_REDUCE_ROWS][RILL_REDUCE_CHANNELS];
+    const void *rows[RILL_REDUCE_ROWS];
     if (r->lines) {
         int64_t blocks = (r->n + RILL_REDUCE_BLOCK - 1) / RILL_REDUCE_BLOCK;
-        int64_t begin = leaf % blocks * RILL_REDUCE_BLOCK, n = r->n - begin;
-        int64_t offset = reduced_offset(r, leaf / blocks) + begin;
-        t->loops->line(tree_top(t), x + offset * (int64_t)size,
-                       n < RILL_REDUCE_BLOCK ? n : RILL_REDUCE_BLOCK);
+        int64_t at = leaf % blocks * RILL_REDUCE_BLOCK, n = r->n - at;
+        if (n > RILL_REDUCE_BLOCK) n = RILL_REDUCE_BLOCK;
+        w->source->read(w->source, begin + reduced_offset(r, leaf / blocks) + at, n, 0, x[0]);
+        for (uint32_t c = 0; c < w->n; c++)
+            w->trees[c].loops->line(rill_tree_top(&w->trees[c]), x[0][c], n);
     } else {
-        const void *rows[RILL_REDUCE_ROWS];
         int64_t first = leaf * RILL_REDUCE_ROWS, n = r->count - first;
         if (n > RILL_REDUCE_ROWS) n = RILL_REDUCE_ROWS;
-        for (int64_t k = 0; k < n; k++) {
-            rows[k] = x + reduced_offset(r, first + k) * (int64_t)size;
+        for (int32_t k = 0; k < n; k++) {
+            w->source->read(w->source, begin + reduced_offset(r, first + k), w->trees[0].width, k,
+                            x[k]);
         }
-        t->loops->rows(tree_top(t), rows, (int)n, t->width);
+        for (uint32_t c = 0; c < w->n; c++) {
+            for (int32_t k = 0; k < n; k++) rows[k] = x[k][c];
+            w->trees[c].loops->rows(rill_tree_top(&w->trees[c]), rows, (int)n, w->trees[c].width);
+        }
     }
-    tree_push(t);
+    for (uint32_t c = 0; c < w->n; c++) rill_tree_push(&w->trees[c]);
 }
 
 /* Where a result's columns begin in the output, and how many they are. */
@@ -204,72 +231,139 @@ static place place_of(const rill_reduction *r, int64_t result)
     return (place){result / pieces, column, width};
 }
 
-static void write_result(const rill_reduction *r, const rill_reduce_loops *loops, const place *p,
-                         size_t size, void *result, void *out)
+static void write_result(const rill_reduction *r, const rill_tree *t, const place *p, void *result,
+                         void *out)
 {
+    const int64_t size = (int64_t)t->bytes / p->width;
     int64_t n = r->lines ? 1 : r->n / r->fold, width = p->width;
     for (int64_t fold = r->fold / 2; fold > 0; fold /= 2) {
         width = fold * n;
-        loops->merge(result, (char *)result + width * (int64_t)size, width);
+        t->loops->merge(result, (char *)result + width * size, width);
     }
-    memcpy((char *)out + (p->outer * n + p->column) * (int64_t)size, result, (size_t)width * size);
+    memcpy((char *)out + (p->outer * n + p->column) * size, result, (size_t)(width * size));
 }
 
-static tree tree_of(const rill_reduce_loops *loops, const rill_task *task, const place *p,
-                    size_t size)
+static void start_trees(work *w, const place *p)
 {
-    return (tree){loops, task->thread_scratch, (size_t)p->width * size, p->width, 0, 0};
+    char *data = w->task->thread_scratch;
+    for (uint32_t c = 0; c < w->n; c++) {
+        const size_t size = rill_dtype_size(w->channels[c].dtype);
+        w->trees[c] =
+            (rill_tree){loops_of(&w->channels[c]), data, (size_t)p->width * size, p->width, 0, 0};
+        data += tree_bytes(w->r, size);
+    }
 }
 
-static void run_item(const rill_reduction *r, const rill_reduce_loops *loops, size_t size,
-                     const rill_task *task, int64_t item)
+static void run_item(work *w, int64_t item)
 {
-    int64_t result = item / r->chunks, chunk = item % r->chunks;
-    place p = place_of(r, result);
-    tree t = tree_of(loops, task, &p, size);
-    int64_t offset = offset_of(r->kept_dim, r->kept_stride, r->n_kept, p.outer) + p.column;
-    const char *x = (const char *)task->in[0] + offset * (int64_t)size;
+    const rill_reduction *r = w->r;
+    int64_t chunk = item % r->chunks;
+    place p = place_of(r, item / r->chunks);
+    start_trees(w, &p);
+    int64_t begin = offset_of(r->kept_dim, r->kept_stride, r->n_kept, p.outer) + p.column;
     int64_t end = (chunk + 1) * r->chunk < r->leaves ? (chunk + 1) * r->chunk : r->leaves;
-    for (int64_t leaf = chunk * r->chunk; leaf < end; leaf++) push_leaf(&t, r, x, size, leaf);
-    void *value = tree_result(&t);
-    if (r->chunks == 1) {
-        write_result(r, loops, &p, size, value, task->out[0]);
-    } else {
-        memcpy((char *)task->scratch + (size_t)(item * r->width) * size, value, t.bytes);
+    for (int64_t leaf = chunk * r->chunk; leaf < end; leaf++) push_leaf(w, begin, leaf);
+    char *kept = w->task->scratch;
+    for (uint32_t c = 0; c < w->n; c++) {
+        rill_tree *t = &w->trees[c];
+        const size_t size = rill_dtype_size(w->channels[c].dtype);
+        void *value = rill_tree_result(t);
+        if (r->chunks == 1) {
+            write_result(r, t, &p, value, w->channels[c].out);
+        } else {
+            memcpy(kept + (size_t)(item * r->width) * size, value, t->bytes);
+            kept += chunks_bytes(r, size);
+        }
     }
 }
 
-static void combine_chunks(const rill_reduction *r, const rill_reduce_loops *loops, size_t size,
-                           const rill_task *task)
+static void combine_chunks(work *w, int64_t result)
 {
-    place p = place_of(r, task->unit);
-    tree t = tree_of(loops, task, &p, size);
-    for (int64_t chunk = 0; chunk < r->chunks; chunk++) {
-        int64_t item = task->unit * r->chunks + chunk;
-        memcpy(tree_top(&t), (char *)task->scratch + (size_t)(item * r->width) * size, t.bytes);
-        tree_push(&t);
+    const rill_reduction *r = w->r;
+    place p = place_of(r, result);
+    start_trees(w, &p);
+    const char *kept = w->task->scratch;
+    for (uint32_t c = 0; c < w->n; c++) {
+        rill_tree *t = &w->trees[c];
+        const size_t size = rill_dtype_size(w->channels[c].dtype);
+        for (int64_t chunk = 0; chunk < r->chunks; chunk++) {
+            int64_t item = result * r->chunks + chunk;
+            memcpy(rill_tree_top(t), kept + (size_t)(item * r->width) * size, t->bytes);
+            rill_tree_push(t);
+        }
+        write_result(r, t, &p, rill_tree_result(t), w->channels[c].out);
+        kept += chunks_bytes(r, size);
     }
-    write_result(r, loops, &p, size, tree_result(&t), task->out[0]);
 }
 
-void rill_reduction_run(const rill_reduction *r, rill_reducer op, rill_dtype dtype,
-                        const rill_task *task)
+/* Lines [begin, end), several at once. */
+static void run_short_lines(work *w, int64_t begin, int64_t end)
 {
-    const rill_reduce_loops *loops = &RILL_PICK(rill_reduce)->by[op][dtype];
-    size_t size = rill_dtype_size(dtype);
+    const int64_t n = w->r->n, step = RILL_REDUCE_BLOCK / (n > 0 ? n : 1);
+    const void *x[RILL_REDUCE_CHANNELS];
+    for (; begin < end; begin += step) {
+        const int64_t lines = end - begin < step ? end - begin : step;
+        w->source->read(w->source, begin * n, lines * n, 0, x);
+        for (uint32_t c = 0; c < w->n; c++) {
+            const size_t size = rill_dtype_size(w->channels[c].dtype);
+            loops_of(&w->channels[c])
+                ->lines((char *)w->channels[c].out + (size_t)begin * size, x[c], lines, n);
+        }
+    }
+}
+
+void rill_reduction_run(const rill_reduction *r, const rill_reduction_channel *channels, uint32_t n,
+                        const rill_reduction_source *source, const rill_task *task)
+{
+    work w; /* its trees are set where they begin */
+    w.r = r;
+    w.channels = channels;
+    w.n = n;
+    w.source = source;
+    w.task = task;
     if (task->phase == 1) {
-        combine_chunks(r, loops, size, task);
+        combine_chunks(&w, task->unit);
         return;
     }
     int64_t items = r->outer * pieces_of(r) * r->chunks;
     int64_t begin = task->unit * r->per_unit, end = begin + r->per_unit;
+    if (end > items) end = items;
     if (r->lines && r->count == 1 && r->n <= RILL_REDUCE_SHORT) {
-        if (end > items) end = items;
-        loops->lines((char *)task->out[0] + begin * (int64_t)size,
-                     (const char *)task->in[0] + begin * r->n * (int64_t)size, end - begin, r->n);
+        run_short_lines(&w, begin, end);
         return;
     }
-    for (int64_t i = begin; i < end && i < items; i++) run_item(r, loops, size, task, i);
+    for (int64_t i = begin; i < end; i++) run_item(&w, i);
+}
+
+/* ---- one input into one output --------------------------------------------------------------- */
+
+typedef struct input_source {
+    rill_reduction_source source;
+    const char *x;
+    size_t size;
+} input_source;
+
+static void read_input(const rill_reduction_source *s, int64_t first, int64_t n, int32_t row,
+                       const void **x)
+{
+    const input_source *in = (const input_source *)(const void *)s;
+    (void)n;
+    (void)row;
+    x[0] = in->x + (size_t)first * in->size;
+}
+
+void rill_reduction_prepare_input(const rill_reduction *r, rill_call *call)
+{
+    const rill_reduction_channel channel = {.dtype = call->in[0].dtype};
+    rill_reduction_prepare(r, &channel, 1, call);
+}
+
+void rill_reduction_run_input(const rill_reduction *r, rill_reducer op, const rill_task *task)
+{
+    const rill_dtype dtype = task->call->in[0].dtype;
+    const rill_reduction_channel channel = {op, dtype, task->out[0]};
+    const input_source source = {{read_input}, task->in[0], rill_dtype_size(dtype)};
+    rill_reduction_run(r, &channel, 1, &source.source, task);
 }
 
 /* ---- by the definition ----------------------------------------------------------------------- */

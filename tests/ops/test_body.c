@@ -51,7 +51,7 @@ static void test_messages(void **state)
     check_message("batch_norm $0, $1, $2, $3, $4 -> %0",
                   "body: batch_norm: expected an op with one output, it has several");
     check_message("concat $0, $1, $2, $3, $4, $5, $6, $7, $8 -> %0",
-                  "body: expected at most 8 operands at byte 39, got \"$8 -> %0\"");
+                  "body: expected at most 8 operands at byte 38, got \" $8 -> %0\"");
 }
 
 static void check_round_trip(const char *text, const char *canonical)
