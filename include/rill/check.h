@@ -1,5 +1,7 @@
-/* rill/check.h: gradients checked against finite differences, in f64 whatever the model's dtype.
+/* rill/check.h: the judges. Gradients are checked against finite differences, passes against the
+ * graph as drawn, both also in f64 whatever the model's dtype; and random graphs to check them on.
  *
+ * Gradients.
  * The scalar is s = sum_k <r_k, y_k> with random weights r: a gradient of ones would hide errors in
  * normalisations. An element passes if |analytic - numeric| <= atol + rtol max(|analytic|,
  * |numeric|).
@@ -72,6 +74,43 @@ RILL_API RILL_NODISCARD rill_status rill_gradcheck(const rill_graph *g, const ri
 RILL_API RILL_NODISCARD rill_status rill_gradcheck_op(rill_context *ctx, const rill_op *op,
                                                       const rill_gradcheck_options *options,
                                                       rill_gradcheck_report **out, rill_error *err);
+
+/* ---- random graphs --------------------------------------------------------------------------- */
+
+typedef struct rill_random_graph_options {
+    size_t struct_size;
+    uint32_t nodes;  /* about so many, without gradient and updates; default 24 */
+    uint32_t dtypes; /* RILL_M of what may occur; default all */
+    bool symbols;    /* inputs may have the symbol "batch"; default true */
+    bool gradient;   /* also a loss, its gradients are outputs (default false) */
+    bool updates;    /* also a loss and an optimiser's updates (default false) */
+    const char *const
+        *prefer; /* ops that make half of the nodes; the others are any of the registry */
+    size_t n_prefer;
+} rill_random_graph_options;
+#define RILL_RANDOM_GRAPH_OPTIONS_INIT                                                 \
+    {                                                                                  \
+        sizeof(rill_random_graph_options), 24, RILL_M_ANY, true, false, false, NULL, 0 \
+    }
+
+/* A valid graph that depends on the seed, the options and the ops of the context alone: all ops
+ * that are registered, shared and repeated subexpressions, several outputs, some inside, constants
+ * that algebraic rules look for. Ranges are kept moderate, but a NaN or an infinity can occur. */
+RILL_API RILL_NODISCARD rill_status rill_random_graph(rill_context *ctx, uint64_t seed,
+                                                      const rill_random_graph_options *options,
+                                                      rill_graph **out, rill_error *err);
+
+/* What symbols are that no binding gives a size. */
+#define RILL_RANDOM_SYMBOL_SIZE 3
+/* A random tensor for each input: floats in [-1, 1] (f32 values, also for f64), integers that ops
+ * read as indices or labels below what these allow, others in -3..3. What an input gets depends on
+ * the seed and its name and type alone. Free them with rill_random_feeds_free. */
+RILL_API RILL_NODISCARD rill_status rill_random_feeds(const rill_graph *g,
+                                                      const rill_binding *bindings,
+                                                      size_t n_bindings, uint64_t seed,
+                                                      rill_feed **feeds, size_t *n_feeds,
+                                                      rill_error *err);
+RILL_API void rill_random_feeds_free(const rill_graph *g, rill_feed *feeds, size_t n_feeds);
 
 #ifdef __cplusplus
 }

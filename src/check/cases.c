@@ -175,6 +175,20 @@ static bool read_range(span s, double *lo, double *hi)
     return false;
 }
 
+bool rill_case_range(const rill_op *op, size_t row, size_t i, double *lo, double *hi)
+{
+    const char *text = op->cases[row].in ? op->cases[row].in : "";
+    span rest = {text, strlen(text)}, part;
+    rill_shape shape;
+    while (next_part(&rest, ';', &part)) {
+        if (i--) continue;
+        if (part.n < 2) return false;
+        part = trim((span){part.at + 1, part.n - 1});
+        return read_shape(&part, &shape) && read_range(part, lo, hi);
+    }
+    return false;
+}
+
 static void draw(rill_tensor *t, double lo, double hi, uint64_t seed, uint64_t stream)
 {
     rill_random r;

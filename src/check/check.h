@@ -29,6 +29,8 @@ typedef struct rill_case {
 rill_status rill_case_open(rill_context *ctx, const rill_op *op, size_t row, rill_dtype dtype,
                            uint64_t seed, rill_case *out, rill_error *err);
 void rill_case_close(rill_case *c);
+/* The range that a row draws input i from; false (and nothing set) where it draws none. */
+bool rill_case_range(const rill_op *op, size_t row, size_t i, double *lo, double *hi);
 
 /* ---- graphs in f64 (convert.c) ------------------------------------------------------------------
  */
