@@ -112,6 +112,75 @@ RILL_API RILL_NODISCARD rill_status rill_random_feeds(const rill_graph *g,
                                                       rill_error *err);
 RILL_API void rill_random_feeds_free(const rill_graph *g, rill_feed *feeds, size_t n_feeds);
 
+/* ---- passes, verified --------------------------------------------------------------------------
+ *
+ * The graph is run at level 0 before and after every pass, on the same inputs, initial values and
+ * random bits; then once more as a session at the level runs it. A pass of class A keeps every bit
+ * (NaN is equal to NaN). After one of class B an element may differ by
+ *
+ *     16 noise + 1e-5 scale,
+ *
+ * where scale is the largest finite element of the value, and noise is how far the value moves when
+ * the graph as drawn is computed in f64, and when its inputs and variables change by one rounding
+ * (2^-23 of each). In f64 it is 64 * 2^-29 noise + 1e-12 scale. */
+
+typedef struct rill_verify_options {
+    size_t struct_size;
+    /* What is verified: level, passes, outputs, mode ... (NULL: the defaults). Its callback is not
+     * called. With RILL_MODE_ANY both modes are tried. */
+    const rill_optimize_options *optimize;
+    /* Values of inputs and variables; NULL or left out: rill_random_feeds, and initial values. */
+    const rill_feed *feeds;
+    size_t n_feeds;
+    uint64_t seed; /* of random feeds, initial values and random ops; default 0 */
+    int threads;   /* default 1 */
+    bool f64;      /* also with f64 in place of f32; default true */
+    bool blame;    /* look for the rewrites that a fault comes from; default true */
+    /* One for each output, NULL where nothing is expected; then the first pass after which one is
+     * missed is to blame: abs(got - want) <= atol + rtol abs(want), integers exact. */
+    const rill_tensor *const *expected;
+    double rtol, atol; /* 1e-5, 1e-6 */
+} rill_verify_options;
+#define RILL_VERIFY_OPTIONS_INIT                                                       \
+    {                                                                                  \
+        sizeof(rill_verify_options), NULL, NULL, 0, 0, 1, true, true, NULL, 1e-5, 1e-6 \
+    }
+
+/* One pass, or the program of a session ("program"). */
+typedef struct rill_verify_row {
+    const char *pass;
+    char rewrite_class; /* as in rill_pass_info; of the program that of the level */
+    bool f64, training;
+    bool agrees;
+    size_t n_rewrites;
+    double worst; /* class B: the largest difference as a share of what is allowed */
+} rill_verify_row;
+
+/* The first disagreement. */
+typedef struct rill_verify_fault {
+    const char *pass; /* "" if the graph as drawn misses what is expected */
+    bool f64, training;
+    char value[300];               /* the output, or the variable whose next value it is */
+    int64_t element;               /* flat index; -1: the run fails, and message says how */
+    double before, after, allowed; /* before: or what is expected */
+    char message[1012];            /* all of it in one line */
+    size_t n_rewrites;             /* that are to blame; 0: not found */
+    const char *rewrites; /* they as diffs in the text form; of a program: the passes that it takes
+                             to see the fault; "" if not found */
+} rill_verify_fault;
+
+typedef struct rill_verify_report rill_verify_report;
+RILL_API void rill_verify_report_destroy(rill_verify_report *r);
+RILL_API size_t rill_verify_n_rows(const rill_verify_report *r);
+RILL_API const rill_verify_row *rill_verify_row_at(const rill_verify_report *r, size_t i);
+/* NULL: all agree. */
+RILL_API const rill_verify_fault *rill_verify_report_fault(const rill_verify_report *r);
+
+/* A fault is no error: it is in the report. An error is a graph that does not run at level 0. */
+RILL_API RILL_NODISCARD rill_status rill_verify(const rill_graph *g,
+                                                const rill_verify_options *options,
+                                                rill_verify_report **out, rill_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -189,6 +189,10 @@ RILL_API rill_type rill_value_type(const rill_graph *g, rill_value v);   /* dtyp
  * string from the graph's allocator: free it with rill_string_free. */
 RILL_API RILL_NODISCARD rill_status rill_graph_text(const rill_graph *g, char **out,
                                                     rill_error *err);
+/* The line of one node, without an end of line; of an input or variable what the first line of the
+ * text form says of it. Free it with rill_string_free. */
+RILL_API RILL_NODISCARD rill_status rill_graph_node_text(const rill_graph *g, size_t node,
+                                                         char **out, rill_error *err);
 /* "f32[batch,784]" into buf; returns buf. */
 RILL_API const char *rill_type_text(const rill_graph *g, const rill_type *type, char *buf,
                                     size_t size);

@@ -89,6 +89,11 @@ RILL_API RILL_NODISCARD rill_status rill_graph_optimize(const rill_graph *g,
                                                         const rill_optimize_options *options,
                                                         rill_graph **out, rill_error *err);
 
+/* A rewrite as a diff in the text form: its nodes before with "-", after with "+", a line each.
+ * Free it with rill_string_free. */
+RILL_API RILL_NODISCARD rill_status rill_rewrite_text(const rill_stage *stage, size_t rewrite,
+                                                      char **out, rill_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -36,8 +36,8 @@ bool rill_case_range(const rill_op *op, size_t row, size_t i, double *lo, double
  */
 
 /* Rebuilds the nodes of g that `needed` marks (closed under inputs; by node) with f32 taken for
- * f64, variables as inputs, and symbols replaced by `sizes` (by symbol). map[v.ref - 1] is the new
- * value of v. */
+ * f64. With `sizes` (by symbol) symbols are replaced by these and variables by inputs; without,
+ * both stay what they are. map[v.ref - 1] is the new value of v. */
 rill_status rill_graph_in_f64(const rill_graph *g, const bool *needed, const int64_t *sizes,
                               rill_graph **out, rill_value *map, rill_error *err);
 /* Closes `needed` under inputs. */

@@ -1,6 +1,6 @@
-/* convert.c: a graph rebuilt for checking: f32 becomes f64, variables become inputs, symbols become
- * sizes. What is checked is then a function of its inputs alone, in double precision, whatever the
- * model's own dtype.
+/* convert.c: a graph rebuilt for checking: f32 becomes f64. For gradients, variables become inputs
+ * and symbols sizes, too: what is checked is then a function of its inputs alone, in double
+ * precision, whatever the model's own dtype.
  */
 #include "check/check.h"
 
@@ -20,7 +20,7 @@ void rill_close_needed(const rill_graph *g, bool *needed)
 
 static rill_shape with_sizes(rill_shape s, const int64_t *sizes)
 {
-    for (int32_t i = 0; i < s.rank; i++)
+    for (int32_t i = 0; sizes && i < s.rank; i++)
         if (rill_dim_is_symbol(s.dims[i])) s.dims[i] = sizes[rill_dim_symbol(s.dims[i])];
     return s;
 }
@@ -32,7 +32,7 @@ static rill_status convert_attr(rill_graph *to, const int64_t *sizes, rill_attr 
     if (a->type != RILL_ATTR_SHAPE) return RILL_OK;
     int64_t *dims = rill_arena_copy(&to->arena, a->u.ints, a->n * sizeof *dims);
     if (!dims) return rill_nomem(err, "graph in f64");
-    for (uint32_t i = 0; i < a->n; i++)
+    for (uint32_t i = 0; sizes && i < a->n; i++)
         if (rill_dim_is_symbol(dims[i])) dims[i] = sizes[rill_dim_symbol(dims[i])];
     a->u.ints = dims;
     return RILL_OK;
@@ -73,7 +73,10 @@ static rill_status convert_node(const rill_graph *g, rill_graph *to, const rill_
     switch (n->kind) {
     case RILL_NODE_INPUT:
     case RILL_NODE_VARIABLE:
-        first = rill_input(to, n->name, in_f64(type.dtype), with_sizes(type.shape, sizes));
+        if (n->kind == RILL_NODE_VARIABLE && !sizes)
+            first = rill_variable(to, n->name, in_f64(type.dtype), type.shape, n->init);
+        else
+            first = rill_input(to, n->name, in_f64(type.dtype), with_sizes(type.shape, sizes));
         break;
     case RILL_NODE_CONSTANT:
         RILL_TRY(convert_constant(to, n, &first, err));
@@ -99,6 +102,7 @@ rill_status rill_graph_in_f64(const rill_graph *g, const bool *needed, const int
     rill_graph *to;
     *out = NULL;
     RILL_TRY(rill_graph_create(g->ctx, g->name, &to, err));
+    for (size_t i = 0; !sizes && i < g->n_symbols; i++) rill_symbol(to, g->symbols[i]);
     for (size_t i = 0; i < g->n_nodes; i++) {
         rill_status status =
             needed[i] ? convert_node(g, to, &g->nodes[i], sizes, map, err) : RILL_OK;

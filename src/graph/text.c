@@ -156,6 +156,29 @@ static void add_comment(rill_text *t, const rill_graph *g, const rill_node_s *n)
     rill_text_add(t, "\n");
 }
 
+rill_status rill_graph_node_text(const rill_graph *g, size_t node, char **out, rill_error *err)
+{
+    rill_text t;
+    *out = NULL;
+    if (node >= g->n_nodes)
+        return rill_fail(err, RILL_ERR_INVALID, "node text: expected a node below %zu, got %zu",
+                         g->n_nodes, node);
+    const rill_node_s *n = &g->nodes[node];
+    rill_text_init(&t, g->ctx);
+    if (n->kind == RILL_NODE_INPUT || n->kind == RILL_NODE_VARIABLE) {
+        rill_text_add(&t, "%%%u %s", n->first_value, n->name);
+        rill_text_node_types(&t, g, n);
+    } else {
+        rill_text_node(&t, g, n);
+        rill_text_add(&t, " ");
+        rill_text_node_types(&t, g, n);
+        add_comment(&t, g, n);
+        if (!t.failed) t.data[--t.length] = 0; /* the end of the line */
+    }
+    *out = rill_text_take(&t);
+    return *out ? RILL_OK : rill_nomem(err, "node text");
+}
+
 size_t rill_text_width(rill_text *t, const rill_graph *g)
 {
     size_t width = 0, start = t->length;

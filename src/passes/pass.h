@@ -18,6 +18,9 @@ typedef struct rill_pass_options {
                              nothing is fused */
     bool flush_denormals; /* programs without f64 will take denormals for zeros */
     size_t memory_limit;  /* of the arena; 0: none */
+    /* For those who look for a wrong pass or rewrite. */
+    const struct rill_pass *extra; /* runs at the end of the pipeline; NULL: none */
+    const bool *copied;            /* by node of `from`: copied, not rewritten; NULL: none is */
 } rill_pass_options;
 
 /* A rewrite that a pass made: nodes of `from` gave way to nodes [first, end) of `to`, which may be
@@ -27,6 +30,7 @@ typedef struct rill_rewrite_record {
     const uint32_t *nodes;
     size_t n_nodes;
     size_t first, end;
+    size_t visited; /* the node of `from` whose visit made it */
 } rill_rewrite_record;
 
 typedef struct rill_rewrite_log {
@@ -59,6 +63,7 @@ typedef struct rill_rewrite {
     const rill_roots *roots;
     rill_rewrite_log *log; /* NULL: nobody asks */
     size_t first_new;      /* nodes of `to` when the visit of the current node began */
+    size_t visiting;       /* the current node */
     void *scratch;         /* of the pass */
     rill_error *err;
 } rill_rewrite;

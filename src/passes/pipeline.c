@@ -199,6 +199,7 @@ rill_status rill_pipeline_run(const rill_graph *from, const rill_roots *roots,
                      ? expand_all(&g, from, roots, options, listener, err)
                      : advance(&g, pipeline[i], from, roots, options, listener, err));
     }
+    if (options->extra) RILL_TRY(advance(&g, options->extra, from, roots, options, listener, err));
     *to = g;
     return RILL_OK;
 }

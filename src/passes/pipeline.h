@@ -10,6 +10,9 @@ typedef struct rill_stage_listener {
     void *user;
 } rill_stage_listener;
 
+/* The nodes before with "-", nodes [first, end) after with "+". */
+void rill_rewrite_add_text(rill_text *t, const rill_graph *before, const rill_graph *after,
+                           const uint32_t *nodes, size_t n_nodes, size_t first, size_t end);
 rill_pass_info rill_pass_describe(const rill_pass *pass);
 /* sizes[symbol] from bindings, -1 where there is none; n_symbols entries. */
 rill_status rill_bindings_read(const rill_graph *g, const rill_binding *bindings, size_t n,

@@ -141,7 +141,7 @@ void rill_rewrite_note(rill_rewrite *rw, const char *rule, const char *reason,
         return;
     }
     r = &log->records[log->n_records++];
-    *r = (rill_rewrite_record){rule, reason, kept, n_nodes, rw->first_new, 0};
+    *r = (rill_rewrite_record){rule, reason, kept, n_nodes, rw->first_new, 0, rw->visiting};
 }
 
 /* What a call of the pass added belongs to the records that it made. */
@@ -159,6 +159,42 @@ void rill_rewrite_log_free(rill_rewrite_log *log)
 
 /* ---- running ------------------------------------------------------------------------------- */
 
+/* A node that makes an input of this one and has not been emitted; -1: there is none. */
+static int64_t missing_input(const rill_rewrite *rw, size_t node)
+{
+    const rill_node_s *n = &rw->from->nodes[node];
+    for (uint32_t i = 0; i < n->n_inputs; i++)
+        if (rill_valid(n->inputs[i]) && !rill_valid(rw->map[n->inputs[i].ref - 1]))
+            return rill_value_at(rw->from, n->inputs[i])->node;
+    return -1;
+}
+
+/* Copies a node, and before it what it reads that the pass would have left out. */
+static rill_status copy_with_inputs(rill_rewrite *rw, size_t node)
+{
+    rill_context *ctx = rw->from->ctx;
+    size_t *stack = NULL, n = 0, cap = 0;
+    rill_status st = RILL_OK;
+    for (int64_t next = (int64_t)node; st == RILL_OK && (next >= 0 || n);) {
+        if (next < 0) {
+            st = rill_rewrite_copy(rw, stack[--n]);
+        } else if (!rill_grow(ctx, &stack, &cap, n + 1, sizeof *stack)) {
+            st = rill_nomem(rw->err, "pass");
+        } else {
+            stack[n++] = (size_t)next;
+        }
+        next = n ? missing_input(rw, stack[n - 1]) : -1;
+    }
+    rill_free(ctx, stack, cap * sizeof *stack);
+    return st;
+}
+
+static rill_status visit(const rill_pass *pass, rill_rewrite *rw, size_t node)
+{
+    if (rw->options->copied && rw->options->copied[node]) return copy_with_inputs(rw, node);
+    return pass->node ? pass->node(rw, node) : rill_rewrite_copy(rw, node);
+}
+
 static rill_status emit_all(const rill_pass *pass, rill_rewrite *rw, const rill_roots *roots)
 {
     if (pass->begin) RILL_TRY(pass->begin(rw));
@@ -169,7 +205,8 @@ static rill_status emit_all(const rill_pass *pass, rill_rewrite *rw, const rill_
         const size_t first_record = rw->log ? rw->log->n_records : 0;
         rw->to->from_node = i;
         rw->first_new = rw->to->n_nodes;
-        RILL_TRY(pass->node ? pass->node(rw, i) : rill_rewrite_copy(rw, i));
+        rw->visiting = i;
+        RILL_TRY(visit(pass, rw, i));
         close_records(rw, first_record);
     }
     if (rw->log && rw->log->failed) return rill_nomem(rw->err, "pass");
