@@ -79,18 +79,18 @@ RILL_API RILL_NODISCARD rill_status rill_gradcheck_op(rill_context *ctx, const r
 
 typedef struct rill_random_graph_options {
     size_t struct_size;
-    uint32_t nodes;  /* about so many, without gradient and updates; default 24 */
-    uint32_t dtypes; /* RILL_M of what may occur; default all */
-    bool symbols;    /* inputs may have the symbol "batch"; default true */
-    bool gradient;   /* also a loss, its gradients are outputs (default false) */
-    bool updates;    /* also a loss and an optimiser's updates (default false) */
-    const char *const
-        *prefer; /* ops that make half of the nodes; the others are any of the registry */
+    uint32_t nodes;            /* about so many, without gradient and updates; default 24 */
+    uint32_t dtypes;           /* RILL_M of what may occur; default all */
+    bool symbols;              /* inputs may have the symbol "batch"; default true */
+    bool gradient;             /* also a loss, its gradients are outputs (default false) */
+    bool updates;              /* also a loss and an optimiser's updates (default false) */
+    const char *const *prefer; /* ops that make half of the nodes */
     size_t n_prefer;
+    bool only; /* and of the others none but what keeps ranges moderate (default false) */
 } rill_random_graph_options;
-#define RILL_RANDOM_GRAPH_OPTIONS_INIT                                                 \
-    {                                                                                  \
-        sizeof(rill_random_graph_options), 24, RILL_M_ANY, true, false, false, NULL, 0 \
+#define RILL_RANDOM_GRAPH_OPTIONS_INIT                                                        \
+    {                                                                                         \
+        sizeof(rill_random_graph_options), 24, RILL_M_ANY, true, false, false, NULL, 0, false \
     }
 
 /* A valid graph that depends on the seed, the options and the ops of the context alone: all ops

@@ -83,8 +83,8 @@ typedef struct rill_optimize_options {
             NULL                                                                                \
     }
 
-/* Runs the pipeline: *out is a new graph with the same outputs, updates, inputs and variables that
- * these need. g must outlive it: initial values are shared. */
+/* Runs the pipeline: *out is a new graph with the same outputs, updates and inputs, and the
+ * variables that these need. g must outlive it: initial values are shared. */
 RILL_API RILL_NODISCARD rill_status rill_graph_optimize(const rill_graph *g,
                                                         const rill_optimize_options *options,
                                                         rill_graph **out, rill_error *err);

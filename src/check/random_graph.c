@@ -54,10 +54,10 @@ static void grow(rill_grower *q)
 {
     q->batch = q->o->symbols ? rill_symbol(q->g, "batch") : 3;
     for (int i = 0; i < 4; i++) {
-        const rill_dtype all[] = {RILL_F32, RILL_F64, RILL_I32, RILL_I64, RILL_U8, RILL_BOOL};
-        const rill_dtype dtype = all[i < 3 ? 0 : rill_grower_below(q, RILL_LEN(all))];
+        const bool f32 = i < 3 && (q->o->dtypes & RILL_M(RILL_F32));
+        const rill_dtype dtype = f32 ? RILL_F32 : rill_grower_dtype(q);
         const rill_shape s = rill_grower_shape(q);
-        if (q->o->dtypes & RILL_M(dtype)) rill_grower_source(q, dtype, &s, (rill_reach){-1, 1});
+        rill_grower_source(q, dtype, &s, (rill_reach){-1, 1});
     }
     const size_t first = q->g->n_nodes, limit = 20 * (size_t)q->o->nodes + 100;
     for (size_t i = 0;
@@ -209,6 +209,8 @@ rill_status rill_random_graph(rill_context *ctx, uint64_t seed,
     *out = NULL;
     if (!(o.dtypes & RILL_M_ANY))
         return rill_fail(err, RILL_ERR_INVALID, "random graph: no dtype is allowed");
+    if (o.only && o.n_prefer == 0)
+        return rill_fail(err, RILL_ERR_INVALID, "random graph: only the ops of an empty list");
     RILL_TRY(rill_graph_create(ctx, "random", &q.g, err));
     rill_random_init(&q.r, seed, 0, 0);
     rill_status st = build(&q, err);

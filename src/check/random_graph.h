@@ -44,6 +44,7 @@ rill_value rill_grower_special(rill_grower *q, rill_dtype dtype);
 rill_value rill_grower_indices(rill_grower *q, uint32_t dtypes, int64_t limit,
                                const rill_shape *shape);
 rill_shape rill_grower_shape(rill_grower *q);
+rill_dtype rill_grower_dtype(rill_grower *q); /* one of those that may occur */
 
 /* ---- nodes (random_node.c) ------------------------------------------------------------------- */
 

@@ -211,16 +211,6 @@ static void draw_shape(rill_grower *q, const proposal *p, int64_t *dims, rill_at
     *out = (rill_attr){.type = RILL_ATTR_SHAPE, .n = (uint32_t)y.rank, .u.ints = dims};
 }
 
-static rill_dtype draw_dtype(rill_grower *q)
-{
-    static const rill_dtype all[] = {RILL_F32, RILL_F32, RILL_F64, RILL_I32,
-                                     RILL_I64, RILL_U8,  RILL_BOOL};
-    for (;;) {
-        const rill_dtype d = all[rill_grower_below(q, RILL_LEN(all))];
-        if (q->o->dtypes & RILL_M(d)) return d;
-    }
-}
-
 static void draw_attr(rill_grower *q, proposal *p, uint32_t k)
 {
     static const double floats[] = {0, 1, 0.5, -1, 2, 0.1, 1e-3};
@@ -250,7 +240,7 @@ static void draw_attr(rill_grower *q, proposal *p, uint32_t k)
         draw_shape(q, p, p->ints[k], a);
         break;
     case RILL_ATTR_DTYPE:
-        *a = rill_attr_dtype(draw_dtype(q));
+        *a = rill_attr_dtype(rill_grower_dtype(q));
         break;
     case RILL_ATTR_ABSENT:
         break;
@@ -470,7 +460,7 @@ static bool make(rill_grower *q, proposal *p)
 
 static const rill_op *draw_op(rill_grower *q)
 {
-    if (q->n_preferred && rill_grower_chance(q, 50))
+    if (q->n_preferred && (q->o->only || rill_grower_chance(q, 50)))
         return q->preferred[rill_grower_below(q, (uint32_t)q->n_preferred)];
     return q->ops[rill_grower_below(q, (uint32_t)q->n_ops)];
 }
@@ -535,7 +525,7 @@ void rill_grower_step(rill_grower *q)
     } else if (dice < 14 && q->n_pool) {
         repeat_node(q, true);
     } else if (dice < 18) {
-        const rill_dtype dtype = draw_dtype(q);
+        const rill_dtype dtype = rill_grower_dtype(q);
         const rill_shape s = rill_grower_shape(q);
         rill_grower_source(q, dtype, &s, (rill_reach){-1, 1});
     } else {

@@ -21,6 +21,16 @@ bool rill_grower_chance(rill_grower *q, uint32_t per_cent)
     return rill_grower_below(q, 100) < per_cent;
 }
 
+rill_dtype rill_grower_dtype(rill_grower *q)
+{
+    static const rill_dtype all[] = {RILL_F32, RILL_F32, RILL_F64, RILL_I32,
+                                     RILL_I64, RILL_U8,  RILL_BOOL};
+    for (;;) {
+        const rill_dtype d = all[rill_grower_below(q, RILL_LEN(all))];
+        if (q->o->dtypes & RILL_M(d)) return d;
+    }
+}
+
 rill_shape rill_grower_shape(rill_grower *q)
 {
     static const rill_dim sizes[] = {1, 2, 3, 4, 4, 5, 8};

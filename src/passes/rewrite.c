@@ -34,6 +34,10 @@ static rill_status mark_needed(rill_rewrite *rw, const rill_roots *roots)
     const rill_graph *g = rw->from;
     worklist list = {rill_alloc(g->ctx, g->n_nodes * sizeof(uint32_t)), 0};
     if (!list.nodes) return rill_nomem(rw->err, "pass");
+    /* A graph whose sizes stay open keeps its inputs: a symbol may have its size from one whose
+     * elements nobody reads any more. */
+    for (size_t i = 0; rw->options->allow_unbound && i < g->n_nodes; i++)
+        if (g->nodes[i].kind == RILL_NODE_INPUT) need(rw, &list, rill_node_value(&g->nodes[i], 0));
     for (size_t i = 0; i < roots->n_outputs; i++) need(rw, &list, roots->outputs[i]);
     for (size_t i = 0; i < roots->n_updates; i++) {
         need(rw, &list, roots->updates[i].variable);

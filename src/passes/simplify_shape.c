@@ -87,8 +87,9 @@ static rill_value before_broadcast(const rill_graph *g, rill_value v)
 
 static bool broadcast_twice(rill_term *t)
 {
+    if (!broadcasts(t->op)) return false;
     const rill_value x = before_broadcast(t->rw->to, t->x[0]);
-    if (!broadcasts(t->op) || !rill_valid(x)) return false;
+    if (!rill_valid(x)) return false;
     t->x[0] = x;
     return true;
 }
