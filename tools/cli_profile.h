@@ -9,7 +9,7 @@
 typedef struct profile_row {
     const rill_profile_step *step; /* the first one */
     size_t n_steps;
-    double seconds; /* of a run: the median */
+    double seconds, fastest; /* of a run: the median, the least */
     double flops, bytes;
     double limits[RILL_N_BOUNDS]; /* seconds at the machine's limits, by what the limit is */
 } profile_row;
@@ -32,6 +32,7 @@ typedef struct profile_job {
     size_t n_rows;
     profile_row whole, prologue; /* the latter: of the first run, the only one that had it */
     double between;              /* seconds in which no worker was in a step: the median */
+    double sum; /* of the rows' seconds and those between: what shares are shares of */
 } profile_job;
 
 /* The sum of the row's limits, and which of them is the largest. */

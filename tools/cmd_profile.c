@@ -187,6 +187,7 @@ static int run_first(profile_job *j, rill_run_options *o)
     rill_profile_times(j->profile, 0, seconds);
     for (size_t i = 0; i < n; i++)
         if (rill_profile_get_step(j->profile, i)->prologue) j->prologue.seconds += seconds[i];
+    j->prologue.fastest = j->prologue.seconds;
     free(seconds);
     return EXIT_DONE;
 }
@@ -273,9 +274,11 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double median(double *v, size_t n)
+/* Sorts; gives the median, and the least. */
+static double median(double *v, size_t n, double *least)
 {
     qsort(v, n, sizeof *v, by_value);
+    *least = v[0];
     return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
 }
 
@@ -335,12 +338,17 @@ static int make_rows(profile_job *j, bool by_op)
         j->in_steps[i] = j->seconds[i] - j->in_steps[i];
     }
     if (!status) {
-        for (size_t r = 0; r < j->n_rows; r++)
-            j->rows[r].seconds = median(sums + r * j->n_runs, j->n_runs);
+        double unused;
+        for (size_t r = 0; r < j->n_rows; r++) {
+            profile_row *row = &j->rows[r];
+            row->seconds = median(sums + r * j->n_runs, j->n_runs, &row->fastest);
+            j->sum += row->seconds;
+        }
         for (int w = 0; w < rill_profile_threads(j->profile); w++) j->busy[w] /= all;
         qsort(j->rows, j->n_rows, sizeof *j->rows, by_seconds);
-        j->whole.seconds = median(j->seconds, j->n_runs);
-        j->between = median(j->in_steps, j->n_runs);
+        j->whole.seconds = median(j->seconds, j->n_runs, &j->whole.fastest);
+        j->between = median(j->in_steps, j->n_runs, &unused);
+        j->sum += j->between;
     }
     free(sums);
     free(row_of);

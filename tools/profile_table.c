@@ -51,13 +51,13 @@ static double share_of(double part, double whole)
  */
 
 /* From the column of time on. */
-static void print_figures(const profile_job *j, const profile_row *r)
+static void print_figures(const profile_row *r, double share)
 {
     char flops[32], bytes[32];
     rill_bound bound;
     const double limit = profile_limit(r, &bound);
-    printf(" %9.1f %5.1f%% %6s %6s", 1e6 * r->seconds, share_of(r->seconds, j->whole.seconds),
-           short_number(flops, r->flops), short_number(bytes, r->bytes));
+    printf(" %9.1f %5.1f%% %6s %6s", 1e6 * r->seconds, share, short_number(flops, r->flops),
+           short_number(bytes, r->bytes));
     print_rate(r->flops, r->seconds, 7);
     print_rate(r->bytes, r->seconds, 6);
     if (limit > 0 && r->seconds > 0)
@@ -84,13 +84,12 @@ static void print_row(const profile_job *j, const profile_row *r, bool by_op, in
     char label[LABEL_SIZE], cut[LABEL_WIDTH + 1];
     label_of(label, sizeof label, r, by_op);
     printf("%-*s", width, short_name(cut, label, LABEL_WIDTH));
-    print_figures(j, r);
+    print_figures(r, share_of(r->seconds, j->sum));
 }
 
 static void print_sum(const profile_job *j, const char *title, double seconds, int width)
 {
-    printf("%-*s %9.1f %5.1f%%\n", width, title, 1e6 * seconds,
-           share_of(seconds, j->whole.seconds));
+    printf("%-*s %9.1f %5.1f%%\n", width, title, 1e6 * seconds, share_of(seconds, j->sum));
 }
 
 static void print_table(const profile_job *j, bool by_op, size_t top)
@@ -112,7 +111,7 @@ static void print_table(const profile_job *j, bool by_op, size_t top)
     if (top < j->n_rows) print_sum(j, title, rest, width);
     print_sum(j, "between steps", j->between, width);
     printf("%-*s", width, "a run");
-    print_figures(j, &j->whole);
+    print_figures(&j->whole, 100);
 }
 
 /* ---- around the table -------------------------------------------------------------------------
@@ -148,6 +147,15 @@ static void print_bound(const profile_job *j)
     printf(".\n");
 }
 
+/* On a quiet machine runs differ by little. */
+static void print_disturbance(const profile_job *j)
+{
+    const double fastest = j->whole.fastest;
+    if (j->whole.seconds > 1.25 * fastest)
+        printf("Runs were disturbed: the fastest took %.1f us, half of them over %.1f.\n",
+               1e6 * fastest, 1e6 * j->whole.seconds);
+}
+
 static void print_prologue(const profile_job *j)
 {
     const profile_row *r = &j->prologue;
@@ -174,6 +182,7 @@ void profile_print(const profile_job *j, bool by_op, size_t top)
     print_workers(j);
     print_bound(j);
     print_prologue(j);
+    print_disturbance(j);
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
@@ -195,6 +204,7 @@ static void print_json_figures(const profile_row *r)
     rill_bound bound;
     const double limit = profile_limit(r, &bound);
     print_member("", "seconds", r->seconds);
+    print_member(", ", "fastest_seconds", r->fastest);
     print_member(", ", "flops", r->flops);
     print_member(", ", "bytes", r->bytes);
     print_member(", ", "limit_seconds", limit);
@@ -218,7 +228,7 @@ static void print_json_row(const profile_job *j, const profile_row *r, bool by_o
         printf(", \"units\": %lld, ", (long long)s->units);
     }
     print_json_figures(r);
-    print_member(", ", "share", j->whole.seconds > 0 ? r->seconds / j->whole.seconds : 0);
+    print_member(", ", "share", j->sum > 0 ? r->seconds / j->sum : 0);
     printf("}");
 }
 

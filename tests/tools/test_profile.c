@@ -68,7 +68,8 @@ static void test_table(void **state)
     ran(0, "rill profile mnist_mlp.json --train-step --runs 1 --threads 2 --top 3 --batch-size 16");
     said(command_out, "mnist_mlp, a training step with batch = 16; 2 threads, median of 1 run\n");
     said(command_out, " more  ");
-    assert_int_equal(count_lines(), 4 + 3 + 1 + 2 + 3); /* head, rows, rest, sums, what follows */
+    /* Head, rows, rest, sums, what follows; and a line if runs were disturbed. */
+    assert_in_range(count_lines(), 4 + 3 + 1 + 2 + 3, 4 + 3 + 1 + 2 + 4);
     fits_100_columns();
 }
 
@@ -76,7 +77,8 @@ static void test_table(void **state)
 
 static void check_row(const cJSON *row)
 {
-    assert_true(number(row, "seconds") >= 0);
+    assert_true(number(row, "fastest_seconds") >= 0);
+    assert_true(number(row, "seconds") >= number(row, "fastest_seconds"));
     assert_true(number(row, "flops") >= 0);
     assert_true(number(row, "bytes") >= 0);
     assert_true(number(row, "limit_seconds") >= 0);
@@ -117,7 +119,7 @@ static void test_json(void **state)
         share += number(row, "share");
     }
     assert_true(flops == number(run, "flops") && bytes == number(run, "bytes"));
-    assert_true(share > 0 && share < 1.5); /* of medians */
+    assert_true(share > 0 && share < 1.000001);
     cJSON_Delete(root);
 }
 
