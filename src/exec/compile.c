@@ -163,7 +163,8 @@ static rill_status run_passes(rill_builder *b, const rill_graph *user)
                                       .passes = o->passes,
                                       .reference = o->kernels == RILL_KERNELS_REFERENCE,
                                       .flush_denormals = o->flush_denormals,
-                                      .memory_limit = o->memory_limit};
+                                      .memory_limit = o->memory_limit,
+                                      .live_bytes = &b->p->expected_bytes};
     return rill_passes_run(user, &roots, &pass_options, &b->p->graph, b->err);
 }
 

@@ -7,17 +7,21 @@
 
 #include <stdio.h>
 
-enum { MAX_ATTEMPTS = 4, MAX_SIZES = 4 };
+enum { MAX_ATTEMPTS = 6, MAX_SIZES = 4 };
 
-/* Compiles with an aim for the recompute pass, 0 for none; keeps the program if it fits. */
-static rill_status attempt(const rill_graph *g, const rill_compile_options *options, size_t aim,
+/* Compiles with an aim for the recompute pass, 0 for none. Keeps the program if it fits; else *need
+ * and *aim become what it needs and a better aim. */
+static rill_status attempt(const rill_graph *g, const rill_compile_options *options, size_t *aim,
                            rill_program **out, size_t *need, rill_error *err)
 {
     rill_compile_options o = *options;
-    o.memory_limit = aim;
+    const size_t limit = options->memory_limit;
+    o.memory_limit = *aim;
     RILL_TRY(rill_compile_once(g, &o, out, err));
     *need = (*out)->arena_bytes;
-    if (*need <= options->memory_limit) return RILL_OK;
+    if (*need <= limit) return RILL_OK;
+    const size_t expected = (*out)->expected_bytes, over = *need - limit;
+    *aim = *aim == 0 ? limit : expected > over ? expected - over : 1;
     rill_program_destroy(*out);
     *out = NULL;
     return RILL_OK;
@@ -27,16 +31,13 @@ static rill_status attempt(const rill_graph *g, const rill_compile_options *opti
 static rill_status find_fit(const rill_graph *g, const rill_compile_options *o, rill_program **out,
                             size_t *need, rill_error *err)
 {
-    const size_t limit = o->memory_limit;
-    size_t aim = limit;
-    RILL_TRY(attempt(g, o, 0, out, need, err));
+    size_t aim = 0;
+    RILL_TRY(attempt(g, o, &aim, out, need, err));
     for (int i = 1; !*out && o->level > 0 && i <= MAX_ATTEMPTS; i++) {
         size_t got;
         if (i == MAX_ATTEMPTS) aim = 1;
-        RILL_TRY(attempt(g, o, aim, out, &got, err));
+        RILL_TRY(attempt(g, o, &aim, out, &got, err));
         if (got < *need) *need = got;
-        aim = (size_t)((double)aim * (double)limit / (double)got * 0.99);
-        if (aim == 0) aim = 1;
     }
     return RILL_OK;
 }

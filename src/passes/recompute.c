@@ -23,7 +23,9 @@ static rill_status begin(rill_rewrite *rw)
     rill_arena_init(&r->memory, rw->to->ctx);
     RILL_TRY(rill_recompute_read(r, rw));
     rw->order = r->order;
-    return rill_recompute_choose(r, rw->options->memory_limit);
+    RILL_TRY(rill_recompute_choose(r, rw->options->memory_limit));
+    if (rw->options->live_bytes) *rw->options->live_bytes = r->peak;
+    return RILL_OK;
 }
 
 static void end(rill_rewrite *rw)

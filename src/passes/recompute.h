@@ -17,8 +17,10 @@ typedef struct rill_recompute_segment {
     bool active;
     uint32_t first; /* position of the first reader of what is made again, or NONE */
     uint32_t next;  /* the next segment with the same `first`, or NONE */
-    double freed;   /* bytes that dropping its values frees, less those it keeps for itself */
-    double cost;    /* of making them again */
+    /* Of the segment alone: */
+    uint32_t first_late; /* position of the first late reader, or NONE */
+    double freed;        /* bytes that dropping its values frees, less those it keeps for itself */
+    double cost;         /* of making them again */
 } rill_recompute_segment;
 
 typedef struct rill_recompute {
@@ -53,7 +55,9 @@ typedef struct rill_recompute {
     uint32_t *segments_at; /* by position: the first of the segments that run again before it */
     uint32_t *run;         /* all that runs, in order: 2 node + (runs again) */
     size_t n_run;
-    double run_cost;
+    double run_cost;  /* of what runs again */
+    size_t peak;      /* the most bytes live at once */
+    uint32_t peak_at; /* position of the node at, or just before which most is live */
     /* Of the sweep over what runs: buffers are values, those of nodes that run again n_values on */
     uint32_t *buffer; /* by value */
     uint32_t *last;   /* by buffer: index in `run` of its last reader */
@@ -65,7 +69,9 @@ typedef struct rill_recompute {
 
 /* recompute_order.c: fills in the graph's part. */
 rill_status rill_recompute_read(rill_recompute *r, const rill_rewrite *rw);
-/* recompute_peak.c: what follows from the choice, and the most bytes that are live at once. */
+/* recompute_peak.c: what each segment alone would free and cost. */
+void rill_recompute_weigh(rill_recompute *r);
+/* What follows from the choice, and the most bytes that are live at once. */
 size_t rill_recompute_peak(rill_recompute *r);
 /* recompute_choose.c: the cheapest choice that needs at most `limit` bytes, or else the choice that
  * needs least. */

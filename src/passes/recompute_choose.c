@@ -4,23 +4,35 @@
  * one border each and the inside of one at a time (Chen et al. 2016, "Training deep nets with
  * sublinear memory cost"). Sizes and costs differ, so cuts into different numbers of segments of
  * about the same bytes are tried, with and without the dear nodes, and the cheapest that fits is
- * taken; of each only as many segments as are needed, those first that free most for their cost. */
+ * taken. Of each cut segments are made active until it fits: of those that are live at the peak and
+ * not read before it is over, the ones that free most for their cost. */
 #include "passes/recompute.h"
 
 #include <stdlib.h>
 
-/* A choice: how to cut, and how many of the ranked segments are active. */
+enum { MAX_PARTS = 256 };
+
+/* A cut, and what became of it. */
 typedef struct choice {
     bool cheap_only;
-    uint32_t parts, n_active;
+    uint32_t parts;
     size_t peak;
     double cost;
 } choice;
 
-typedef struct ranked {
+typedef struct candidate {
     double worth;
     uint32_t segment;
-} ranked;
+} candidate;
+
+typedef struct chooser {
+    rill_recompute *r;
+    size_t limit;
+    candidate *list; /* of one round */
+    bool *useless;   /* by segment: its turn did not lower the peak */
+    choice best;
+    bool *active; /* by segment, of the best */
+} chooser;
 
 /* ---- cutting --------------------------------------------------------------------------------- */
 
@@ -43,9 +55,10 @@ static uint32_t end_of_segment(const rill_recompute *r, uint32_t begin, size_t s
     return best == RILL_RECOMPUTE_NONE ? r->split : best + 1;
 }
 
-static void cut(rill_recompute *r, uint32_t parts)
+static void cut(rill_recompute *r, const choice *c)
 {
-    size_t size = r->late_bytes[r->split] / parts;
+    const size_t size = r->late_bytes[r->split] / c->parts;
+    r->cheap_only = c->cheap_only;
     r->n_segments = 0;
     for (uint32_t begin = 0; begin < r->split;) {
         rill_recompute_segment *s = &r->segments[r->n_segments];
@@ -55,48 +68,60 @@ static void cut(rill_recompute *r, uint32_t parts)
         begin = s->end;
         r->n_segments++;
     }
+    rill_recompute_weigh(r);
 }
 
-/* ---- ranking --------------------------------------------------------------------------------- */
+/* ---- choosing -------------------------------------------------------------------------------- */
 
 static int worthier_first(const void *a, const void *b)
 {
-    const ranked *x = a, *y = b;
+    const candidate *x = a, *y = b;
     if (x->worth != y->worth) return x->worth > y->worth ? -1 : 1;
     return x->segment < y->segment ? -1 : x->segment > y->segment;
 }
 
-/* With all segments active: those that free anything, by what they free for their cost; of equals
- * those that stand first, whose values would be kept longest. */
-static uint32_t rank(const rill_recompute *r, ranked *list)
+/* Segments whose values are live at the peak and read behind it only; of equal worth those that
+ * stand first, whose values would be kept longest. */
+static uint32_t list_candidates(chooser *c)
 {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < r->n_segments; i++) {
-        const rill_recompute_segment *s = &r->segments[i];
-        if (s->first == RILL_RECOMPUTE_NONE || s->freed <= 0) continue;
-        list[n++] = (ranked){s->freed / s->cost, i};
+    for (uint32_t i = 0; i < c->r->n_segments; i++) {
+        const rill_recompute_segment *s = &c->r->segments[i];
+        if (s->active || c->useless[i] || s->freed <= 0) continue;
+        if (s->begin <= c->r->peak_at && s->first_late > c->r->peak_at)
+            c->list[n++] = (candidate){s->freed / s->cost, i};
     }
-    if (n > 1) qsort(list, n, sizeof *list, worthier_first);
+    if (n > 1) qsort(c->list, n, sizeof *c->list, worthier_first);
     return n;
 }
 
-static void activate(rill_recompute *r, const ranked *list, uint32_t n)
+/* Makes active as many of n candidates as should be enough; takes them back if that was worse. */
+static void one_round(chooser *c, uint32_t n, choice *now)
 {
-    for (uint32_t i = 0; i < r->n_segments; i++) r->segments[i].active = false;
-    for (uint32_t i = 0; i < n; i++) r->segments[list[i].segment].active = true;
+    rill_recompute *r = c->r;
+    const double excess = (double)now->peak - (double)c->limit;
+    const uint32_t peak_at = r->peak_at;
+    double freed = 0;
+    uint32_t taken = 0;
+    while (taken < n && freed < excess) {
+        rill_recompute_segment *s = &r->segments[c->list[taken++].segment];
+        s->active = true;
+        freed += s->freed;
+    }
+    const size_t peak = rill_recompute_peak(r);
+    const bool better = peak < now->peak;
+    if (better) {
+        now->peak = peak;
+        now->cost = r->run_cost;
+    } else {
+        r->peak_at = peak_at;
+    }
+    for (uint32_t i = 0; i < taken && !better; i++) {
+        r->segments[c->list[i].segment].active = false;
+        /* Of several the first may still be of use. */
+        if (i > 0 || taken == 1) c->useless[c->list[i].segment] = true;
+    }
 }
-
-/* Cuts and ranks; returns how many segments there are to choose from. */
-static uint32_t prepare(rill_recompute *r, const choice *c, ranked *list)
-{
-    r->cheap_only = c->cheap_only;
-    cut(r, c->parts);
-    for (uint32_t i = 0; i < r->n_segments; i++) r->segments[i].active = true;
-    rill_recompute_peak(r);
-    return rank(r, list);
-}
-
-/* ---- choosing -------------------------------------------------------------------------------- */
 
 static bool is_better(const choice *a, const choice *b, size_t limit)
 {
@@ -104,49 +129,35 @@ static bool is_better(const choice *a, const choice *b, size_t limit)
     return a->peak < b->peak;
 }
 
-static void try_active(rill_recompute *r, const ranked *list, uint32_t n, size_t limit, choice *c,
-                       choice *best)
+static void try_cut(chooser *c, choice now)
 {
-    activate(r, list, n);
-    c->n_active = n;
-    c->peak = rill_recompute_peak(r);
-    c->cost = r->run_cost;
-    if (is_better(c, best, limit)) *best = *c;
-}
-
-/* The fewest segments of this cut that fit. */
-static void try_cut(rill_recompute *r, ranked *list, size_t limit, choice c, choice *best)
-{
-    const uint32_t n = prepare(r, &c, list);
-    if (n == 0) return;
-    try_active(r, list, n, limit, &c, best);
-    uint32_t low = 0, high = n; /* none did not fit */
-    while (c.peak <= limit && high - low > 1) {
-        const uint32_t middle = low + (high - low) / 2;
-        choice d = c;
-        try_active(r, list, middle, limit, &d, best);
-        if (d.peak <= limit)
-            high = middle;
-        else
-            low = middle;
-    }
+    rill_recompute *r = c->r;
+    cut(r, &now);
+    memset(c->useless, 0, r->n_segments * sizeof *c->useless);
+    now.peak = rill_recompute_peak(r);
+    now.cost = 0;
+    for (uint32_t n; now.peak > c->limit && (n = list_candidates(c)) > 0;) one_round(c, n, &now);
+    if (c->best.parts && !is_better(&now, &c->best, c->limit)) return;
+    c->best = now;
+    for (uint32_t i = 0; i < r->n_segments; i++) c->active[i] = r->segments[i].active;
 }
 
 rill_status rill_recompute_choose(rill_recompute *r, size_t limit)
 {
-    ranked *list = rill_arena_alloc(&r->memory, (r->n + (size_t)1) * sizeof *list, 16);
-    if (!list) return rill_nomem(r->err, "recompute");
-    choice best = {.parts = 1, .peak = SIZE_MAX};
-    cut(r, 1);
-    try_active(r, list, 0, limit, &(choice){.parts = 1}, &best);
-    if (best.peak <= limit) return RILL_OK;
-    for (uint32_t parts = 2, step = 1; parts <= r->split; parts += step) {
+    chooser c = {.r = r, .limit = limit};
+    c.list = rill_arena_alloc(&r->memory, (r->n + (size_t)1) * sizeof *c.list, 16);
+    c.useless = rill_arena_alloc(&r->memory, r->n + (size_t)1, 1);
+    c.active = rill_arena_alloc(&r->memory, r->n + (size_t)1, 1);
+    if (!c.list || !c.useless || !c.active) return rill_nomem(r->err, "recompute");
+    try_cut(&c, (choice){.parts = 1});
+    for (uint32_t parts = 2, step = 1; parts <= MAX_PARTS && parts <= r->split; parts += step) {
+        if (c.best.peak <= limit && c.best.cost == 0) break;
         for (int cheap = 1; cheap >= 0; cheap--)
-            try_cut(r, list, limit, (choice){.cheap_only = cheap, .parts = parts}, &best);
+            try_cut(&c, (choice){.cheap_only = cheap, .parts = parts});
         if (parts >= 4 * step) step *= 2; /* 2, 3, 4, 6, 8, 12, 16, 24 ... */
     }
-    prepare(r, &best, list);
-    activate(r, list, best.n_active);
-    rill_recompute_peak(r);
+    cut(r, &c.best);
+    for (uint32_t i = 0; i < r->n_segments; i++) r->segments[i].active = c.active[i];
+    r->peak = rill_recompute_peak(r);
     return RILL_OK;
 }

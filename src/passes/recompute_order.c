@@ -1,12 +1,12 @@
 /* recompute_order.c: what the recompute pass needs to know of the graph: an order of its nodes in
  * which little is live at once, where the forward pass ends in it, and what each value weighs.
  *
- * The order is that of the nodes, but for what stands behind the gradients (the optimiser): what
- * reads gradients runs as soon as it can, so that none waits for the last one, and what does not,
- * as late as it can. The forward pass ends at the first node that stands for a gradient. */
+ * An optimiser's nodes stand behind all gradients; in their own order every gradient would live at
+ * once. So what leads to one update alone runs as soon as what it reads is there. The forward pass
+ * ends at the first node that stands for a gradient and is not small. */
 #include "passes/recompute.h"
 
-#define OPEN UINT32_MAX
+#include <stdlib.h>
 
 static void *take(rill_recompute *r, size_t n, size_t size)
 {
@@ -24,67 +24,98 @@ static uint32_t node_of(const rill_graph *g, rill_value v)
 
 /* ---- the order ------------------------------------------------------------------------------- */
 
-static uint32_t first_gradient(const rill_graph *g, const bool *needed)
+/* Results up to this size never make anything wait. */
+enum { SMALL = 4096 };
+
+#define NO_GROUP UINT32_MAX
+#define SHARED (UINT32_MAX - 1)
+
+/* Nodes are sorted by (turn, group, number). */
+typedef struct place {
+    uint32_t turn, group, node;
+} place;
+
+/* A group is a set of nodes that nothing leads out of but to one end of the run, an update or an
+ * output: it is named by its last node. */
+static void find_groups(const rill_graph *g, const bool *needed, uint32_t *group)
 {
-    uint32_t i = 0;
-    while (i < g->n_nodes &&
-           !(needed[i] && g->nodes[i].kind == RILL_NODE_OP && g->nodes[i].gradient_of >= 0))
-        i++;
-    return i;
+    for (size_t i = 0; i < g->n_nodes; i++) group[i] = NO_GROUP;
+    for (uint32_t i = (uint32_t)g->n_nodes; i-- > 0;) {
+        const rill_node_s *n = &g->nodes[i];
+        if (group[i] == NO_GROUP) group[i] = n->kind == RILL_NODE_OP ? i : SHARED;
+        for (uint32_t k = 0; needed[i] && k < n->n_inputs; k++) {
+            if (!rill_valid(n->inputs[k])) continue;
+            uint32_t *from = &group[node_of(g, n->inputs[k])];
+            if (*from == NO_GROUP)
+                *from = group[i];
+            else if (*from != group[i])
+                *from = SHARED;
+        }
+    }
+    for (size_t i = 0; i < g->n_nodes; i++)
+        if (g->nodes[i].kind != RILL_NODE_OP) group[i] = SHARED;
 }
 
-/* For each node the number that it stands at: its own; 0 for a source; for what follows gradients
- * that of the last of these; and for what is idle, the rest behind the first gradient, OPEN. */
-static void find_keys(const rill_graph *g, uint32_t first, uint32_t *key, bool *idle)
+static size_t output_bytes(const rill_graph *g, const rill_node_s *n)
+{
+    size_t sum = 0, bytes;
+    for (uint32_t k = 0; n->kind == RILL_NODE_OP && k < n->n_outputs; k++)
+        if (rill_type_bytes(&g->values[n->first_value + k].type, &bytes)) sum += bytes;
+    return sum;
+}
+
+/* A shared node has its own number as its turn; a small one, and a group, has that of the last
+ * shared node that it reads. */
+static void find_turns(const rill_graph *g, const uint32_t *group, uint32_t *turn)
 {
     for (uint32_t i = 0; i < g->n_nodes; i++) {
         const rill_node_s *n = &g->nodes[i];
-        uint32_t last = 0;
+        const bool shared = group[i] == SHARED;
+        uint32_t *t = &turn[shared ? i : group[i]];
         for (uint32_t k = 0; k < n->n_inputs; k++) {
-            const uint32_t in = rill_valid(n->inputs[k]) ? node_of(g, n->inputs[k]) : i;
-            if (in != i && !idle[in] && key[in] > last) last = key[in];
-        }
-        const bool is_op = n->kind == RILL_NODE_OP, own = i < first || n->gradient_of >= 0;
-        idle[i] = is_op && !own && last < first;
-        key[i] = !is_op ? 0 : own ? i : idle[i] ? OPEN : last;
-    }
-}
-
-/* What is idle stands at its first reader. */
-static void close_keys(const rill_graph *g, const bool *needed, uint32_t *key, const bool *idle)
-{
-    for (uint32_t i = (uint32_t)g->n_nodes; i-- > 0;) {
-        const rill_node_s *n = &g->nodes[i];
-        if (key[i] == OPEN) key[i] = i;
-        for (uint32_t k = 0; needed[i] && k < n->n_inputs; k++) {
             if (!rill_valid(n->inputs[k])) continue;
-            const uint32_t in = node_of(g, n->inputs[k]);
-            if (idle[in] && key[i] < key[in]) key[in] = key[i];
+            const uint32_t from = node_of(g, n->inputs[k]);
+            if (group[from] == SHARED && turn[from] > *t) *t = turn[from];
         }
+        if (shared && output_bytes(g, n) > SMALL) *t = i;
     }
 }
 
-/* Lists the needed nodes by key, those of one key in the order of their numbers. */
-static bool sort_by_key(rill_recompute *r, const bool *needed)
+static int earlier_first(const void *a, const void *b)
+{
+    const place *x = a, *y = b;
+    if (x->turn != y->turn) return x->turn < y->turn ? -1 : 1;
+    if (x->group != y->group) return x->group < y->group ? -1 : 1;
+    return x->node < y->node ? -1 : x->node > y->node;
+}
+
+static bool sort_nodes(rill_recompute *r, const bool *needed)
 {
     const rill_graph *g = r->g;
-    uint32_t *key = take(r, g->n_nodes, sizeof *key);
-    uint32_t *first = take(r, g->n_nodes + 1, sizeof *first);
-    bool *idle = take(r, g->n_nodes, sizeof *idle);
-    if (!key || !first || !idle) return false;
-    find_keys(g, first_gradient(g, needed), key, idle);
-    close_keys(g, needed, key, idle);
-    for (size_t i = 0; i < g->n_nodes; i++) first[key[i] + 1] += needed[i];
-    for (size_t i = 0; i < g->n_nodes; i++) first[i + 1] += first[i];
-    uint32_t n_others = r->n = first[g->n_nodes];
-    for (size_t i = 0; i < g->n_nodes; i++) {
-        r->at[i] = needed[i] ? first[key[i]]++ : RILL_RECOMPUTE_NONE;
-        r->order[needed[i] ? r->at[i] : n_others++] = (uint32_t)i;
+    uint32_t *group = take(r, g->n_nodes, sizeof *group);
+    uint32_t *turn = take(r, g->n_nodes, sizeof *turn);
+    place *places = take(r, g->n_nodes, sizeof *places);
+    if (!group || !turn || !places) return false;
+    find_groups(g, needed, group);
+    find_turns(g, group, turn);
+    for (uint32_t i = 0; i < g->n_nodes; i++) {
+        const bool shared = group[i] == SHARED;
+        r->at[i] = RILL_RECOMPUTE_NONE;
+        if (needed[i])
+            places[r->n++] = (place){turn[shared ? i : group[i]], shared ? 0 : group[i] + 1, i};
     }
+    if (r->n > 1) qsort(places, r->n, sizeof *places, earlier_first);
     r->split = r->n;
-    for (uint32_t p = r->n; p-- > 0;)
-        if (g->nodes[r->order[p]].kind == RILL_NODE_OP && g->nodes[r->order[p]].gradient_of >= 0)
+    for (uint32_t p = r->n; p-- > 0;) {
+        const rill_node_s *n = &g->nodes[places[p].node];
+        r->order[p] = places[p].node;
+        r->at[places[p].node] = p;
+        if (n->kind == RILL_NODE_OP && n->gradient_of >= 0 && output_bytes(g, n) > SMALL)
             r->split = p;
+    }
+    uint32_t n_others = r->n;
+    for (uint32_t i = 0; i < g->n_nodes; i++)
+        if (!needed[i]) r->order[n_others++] = i;
     return true;
 }
 
@@ -127,6 +158,17 @@ static bool pin_roots(rill_recompute *r, const rill_roots *roots)
         r->held[n->inputs[0].ref - 1] |= r->held[n->first_value];
     }
     return true;
+}
+
+/* What is not worth dropping: it would only make its segment run again earlier. */
+static void pin_small(rill_recompute *r)
+{
+    static const size_t worth_dropping = 1024; /* one such part of all */
+    size_t sum = 0;
+    for (size_t v = 0; v < r->g->n_values; v++)
+        if (r->late[v] && !r->pinned[v]) sum += r->bytes[v];
+    for (size_t v = 0; v < r->g->n_values; v++)
+        r->pinned[v] |= r->bytes[v] > 0 && r->bytes[v] <= sum / worth_dropping;
 }
 
 /* What depends on no input, no draw and no variable that changes is computed before the run. */
@@ -247,11 +289,12 @@ static bool take_arrays(rill_recompute *r)
 
 rill_status rill_recompute_read(rill_recompute *r, const rill_rewrite *rw)
 {
-    if (!take_arrays(r) || !sort_by_key(r, rw->needed)) return rill_nomem(r->err, "recompute");
+    if (!take_arrays(r) || !sort_nodes(r, rw->needed)) return rill_nomem(r->err, "recompute");
     weigh_values(r);
-    if (!pin_roots(r, rw->roots) || !pin_what_is_fixed(r, rw->roots) || !find_costs(r) ||
-        !weigh_cuts(r))
+    if (!pin_roots(r, rw->roots) || !pin_what_is_fixed(r, rw->roots) || !find_costs(r))
         return rill_nomem(r->err, "recompute");
+    pin_small(r);
+    if (!weigh_cuts(r)) return rill_nomem(r->err, "recompute");
     r->window = r->split;
     return RILL_OK;
 }

@@ -18,55 +18,80 @@ static bool is_dropped(const rill_recompute *r, uint32_t value)
 
 /* ---- what runs again ------------------------------------------------------------------------- */
 
-/* The node runs again: its inputs do too, if they are of its segment and nothing keeps them. */
-static void want_inputs(rill_recompute *r, const rill_node_s *n, uint32_t segment)
+/* What the second run of the node reads runs again too, if it is of its segment and nothing keeps
+ * it. Else it is kept, unless the segment is looked at alone: then what that takes is counted. */
+static void want_inputs(rill_recompute *r, const rill_node_s *n, uint32_t segment, bool alone)
 {
     for (uint32_t k = 0; k < n->n_inputs; k++) {
         if (!rill_node_reads(n, k)) continue;
         const uint32_t v = n->inputs[k].ref - 1;
-        const uint32_t from = r->g->values[v].node;
         if (r->kept[v]) continue;
-        if (segment_of(r, v) == segment && !(r->cheap_only && r->dear[from])) {
+        if (segment_of(r, v) == segment && !(r->cheap_only && r->dear[r->g->values[v].node]))
             r->wanted[v] = true;
-        } else {
+        else if (!alone)
             r->kept[v] = true;
-            if (!r->stays[v]) r->segments[segment].freed -= (double)r->bytes[v];
-        }
+        else if (!r->stays[v])
+            r->segments[segment].freed -= (double)r->bytes[v];
     }
 }
 
-static void visit(rill_recompute *r, uint32_t p)
+/* Whether the node at p runs again if its segment is active. */
+static void visit(rill_recompute *r, uint32_t p, bool alone)
 {
     const uint32_t i = r->order[p];
     const rill_node_s *n = &r->g->nodes[i];
     rill_recompute_segment *s = &r->segments[r->segment[p]];
     if (n->kind != RILL_NODE_OP) return;
     if (rill_node_is_alias(n) && r->kept[n->first_value]) r->kept[n->inputs[0].ref - 1] = true;
-    if (!s->active || (r->cheap_only && r->dear[i])) return;
-    double freed = 0;
+    if (!(s->active || alone) || (r->cheap_only && r->dear[i])) return;
     for (uint32_t k = 0; k < n->n_outputs; k++) {
         const uint32_t v = n->first_value + k;
         if (r->kept[v]) continue;
         r->again[i] |= r->late[v] || r->wanted[v];
-        if (r->stays[v]) freed += (double)r->bytes[v];
+        if (alone && r->stays[v]) s->freed += (double)r->bytes[v];
     }
     if (!r->again[i]) return;
-    s->freed += freed;
-    s->cost += r->cost[i];
-    want_inputs(r, n, r->segment[p]);
+    if (alone) s->cost += r->cost[i];
+    want_inputs(r, n, r->segment[p], alone);
 }
 
-/* Finds the first reader of each segment that runs again, and lists the segments by it. */
-static void place_segments(rill_recompute *r)
+/* The first late reader of what runs again, by segment. */
+static void find_first_readers(rill_recompute *r, bool alone)
 {
     for (uint32_t p = r->split; p < r->n; p++) {
         const rill_node_s *n = &r->g->nodes[r->order[p]];
         for (uint32_t k = 0; n->kind == RILL_NODE_OP && k < n->n_inputs; k++) {
             if (!rill_node_reads(n, k) || !is_dropped(r, n->inputs[k].ref - 1)) continue;
             rill_recompute_segment *s = &r->segments[segment_of(r, n->inputs[k].ref - 1)];
-            if (s->first == RILL_RECOMPUTE_NONE) s->first = p;
+            uint32_t *first = alone ? &s->first_late : &s->first;
+            if (*first == RILL_RECOMPUTE_NONE) *first = p;
         }
     }
+}
+
+static void visit_all(rill_recompute *r, bool alone)
+{
+    memset(r->again, 0, r->g->n_nodes * sizeof *r->again);
+    memset(r->wanted, 0, r->g->n_values * sizeof *r->wanted);
+    memcpy(r->kept, r->pinned, r->g->n_values * sizeof *r->kept);
+    for (uint32_t p = r->split; p-- > 0;) visit(r, p, alone);
+    find_first_readers(r, alone);
+}
+
+void rill_recompute_weigh(rill_recompute *r)
+{
+    for (uint32_t i = 0; i < r->n_segments; i++) {
+        r->segments[i].first_late = RILL_RECOMPUTE_NONE;
+        r->segments[i].freed = r->segments[i].cost = 0;
+    }
+    visit_all(r, true);
+}
+
+static void derive(rill_recompute *r)
+{
+    for (uint32_t i = 0; i < r->n_segments; i++)
+        r->segments[i].first = r->segments[i].next = RILL_RECOMPUTE_NONE;
+    visit_all(r, false);
     for (uint32_t p = 0; p <= r->n; p++) r->segments_at[p] = RILL_RECOMPUTE_NONE;
     for (uint32_t i = r->n_segments; i-- > 0;) {
         rill_recompute_segment *s = &r->segments[i];
@@ -76,25 +101,18 @@ static void place_segments(rill_recompute *r)
     }
 }
 
-static void derive(rill_recompute *r)
+/* Lists what runs. */
+static void line_up(rill_recompute *r)
 {
-    memset(r->again, 0, r->g->n_nodes * sizeof *r->again);
-    memset(r->wanted, 0, r->g->n_values * sizeof *r->wanted);
-    memcpy(r->kept, r->pinned, r->g->n_values * sizeof *r->kept);
-    for (uint32_t i = 0; i < r->n_segments; i++) {
-        r->segments[i].first = r->segments[i].next = RILL_RECOMPUTE_NONE;
-        r->segments[i].freed = r->segments[i].cost = 0;
-    }
-    for (uint32_t p = r->split; p-- > 0;) visit(r, p);
-    place_segments(r);
     r->n_run = 0;
     r->run_cost = 0;
     for (uint32_t p = 0; p < r->n; p++) {
-        for (uint32_t i = r->segments_at[p]; i != RILL_RECOMPUTE_NONE; i = r->segments[i].next) {
-            for (uint32_t q = r->segments[i].begin; q < r->segments[i].end; q++)
-                if (r->again[r->order[q]]) r->run[r->n_run++] = 2 * r->order[q] + 1;
-            r->run_cost += r->segments[i].cost;
-        }
+        for (uint32_t i = r->segments_at[p]; i != RILL_RECOMPUTE_NONE; i = r->segments[i].next)
+            for (uint32_t q = r->segments[i].begin; q < r->segments[i].end; q++) {
+                if (!r->again[r->order[q]]) continue;
+                r->run[r->n_run++] = 2 * r->order[q] + 1;
+                r->run_cost += r->cost[r->order[q]];
+            }
         r->run[r->n_run++] = 2 * r->order[p];
     }
 }
@@ -156,7 +174,9 @@ static size_t bytes_dying(rill_recompute *r, const rill_node_s *n, size_t e, siz
 size_t rill_recompute_peak(rill_recompute *r)
 {
     size_t live = 0, peak = 0;
+    uint32_t p = 0;
     derive(r);
+    line_up(r);
     find_last_readers(r);
     for (size_t e = 0; e < r->n_run; e++) {
         const rill_node_s *n = &r->g->nodes[r->run[e] / 2];
@@ -170,9 +190,13 @@ size_t rill_recompute_peak(rill_recompute *r)
                 live += r->bytes[v];
                 if (r->last[b] == RILL_RECOMPUTE_NONE && !is_held(r, b)) unread += r->bytes[v];
             }
-            if (live - in_place > peak) peak = live - in_place;
+            if (live - in_place > peak) {
+                peak = live - in_place;
+                r->peak_at = p;
+            }
             live -= dying + unread;
         }
+        p += !again;
         write_outputs(r, n, again);
     }
     return peak;
