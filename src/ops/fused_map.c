@@ -334,10 +334,12 @@ static uint32_t first_buffer(const draft *d)
     return d->b->n_inputs + d->b->n_outputs;
 }
 
+/* What is the same in all tiles is computed before the first: nothing else may lie there, not even
+ * before its own step. */
 static void take_room(draft *d, value *v)
 {
     const uint8_t size = v->single ? 0 : v->size;
-    uint32_t r = 0;
+    uint32_t r = v->once ? d->n_rooms : 0;
     while (r < d->n_rooms && (!d->room_free[r] || d->room_size[r] != size)) r++;
     if (r == d->n_rooms) d->room_size[d->n_rooms++] = size;
     d->room_free[r] = false;

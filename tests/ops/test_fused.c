@@ -383,9 +383,23 @@ static void test_rows(void **state)
     check_many(2, 150, 60);
 }
 
+/* A bool that is the same everywhere becomes a tile after another bool of the same size has died. */
+static void test_what_is_the_same_in_all_tiles_keeps_its_place(void **state)
+{
+    (void)state;
+    const rill_type in[] = {{RILL_F64, RILL_SHAPE(3, 2)},
+                            {RILL_F64, RILL_SHAPE(3, 2)},
+                            {RILL_BOOL, RILL_SCALAR}};
+    for (uint64_t seed = 0; seed < 8; seed++)
+        assert_true(check_body("greater_equal $0, $1; mul $0, $1; select %0, %1, $1; "
+                               "select $2, %2, %1 -> %3",
+                               in, RILL_LEN(in), seed));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_is_the_same_in_all_tiles_keeps_its_place),
         cmocka_unit_test(test_maps),
         cmocka_unit_test(test_reductions),
         cmocka_unit_test(test_rows),
