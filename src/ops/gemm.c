@@ -74,7 +74,7 @@ static tile_rule rule_of(const rill_gemm *g)
     return (tile_rule){5e6, 64, 128};
 }
 
-enum { MAX_TILES = 64 };
+enum { MAX_TILES = 64, ENOUGH_ROWS = 24 };
 
 static int64_t round_up(int64_t x, int64_t step)
 {
@@ -90,7 +90,7 @@ static int64_t tile_size(int64_t size, int64_t tiles, int64_t step)
     return tile < size ? tile : size;
 }
 
-rill_gemm_grid rill_gemm_grid_of(const rill_gemm *g)
+rill_gemm_grid rill_gemm_grid_of(const rill_gemm *g, bool whole_rows)
 {
     rill_gemm_grid grid = {.tile_m = g->m, .tile_n = g->n, .tiles_m = 1, .tiles_n = 1};
     if (g->m < 1 || g->n < 1) return grid;
@@ -104,6 +104,11 @@ rill_gemm_grid rill_gemm_grid_of(const rill_gemm *g)
         if (!can_m && !can_n) break;
         const bool along_m = can_m && (!can_n || g->m / cuts_m >= g->n / cuts_n);
         *(along_m ? &cuts_m : &cuts_n) *= 2;
+    }
+    /* Not with OpenBLAS, whose bits may depend on the tiles. */
+    if (whole_rows && rill_gemm_own(g->dtype) && g->m / (cuts_m * cuts_n) >= ENOUGH_ROWS) {
+        cuts_m *= cuts_n;
+        cuts_n = 1;
     }
     grid.tile_m = tile_size(g->m, cuts_m, rule.step_m);
     grid.tile_n = tile_size(g->n, cuts_n, rule.step_n);

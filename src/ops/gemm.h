@@ -15,11 +15,13 @@ void rill_gemm_run(const rill_gemm *g);
 bool rill_gemm_fits(const rill_gemm *g);
 
 /* How to cut a product into units: a grid of tiles_m x tiles_n tiles of tile_m x tile_n (the last
- * ones smaller), by shape, dtype and CPU level only. */
+ * ones smaller), by shape, dtype and CPU level only. With whole_rows tiles have the full width
+ * where as many of them are still high enough: who goes on with the elements of a tile then finds
+ * them side by side. */
 typedef struct rill_gemm_grid {
     int64_t tile_m, tile_n, tiles_m, tiles_n;
 } rill_gemm_grid;
-rill_gemm_grid rill_gemm_grid_of(const rill_gemm *g);
+rill_gemm_grid rill_gemm_grid_of(const rill_gemm *g, bool whole_rows);
 /* The part of g that tile t of the grid computes. */
 rill_gemm rill_gemm_tile(const rill_gemm *g, const rill_gemm_grid *grid, int64_t t);
 

@@ -187,7 +187,7 @@ static rill_status prepare_gemm(rill_call *call, rill_error *err)
     plan *p = (plan *)(void *)call->plan.bytes;
     *p = plan_of(call);
     const rill_gemm g = gemm_of(call, p);
-    p->grid = rill_gemm_grid_of(&g);
+    p->grid = rill_gemm_grid_of(&g, call->op == &rill_op_fused_matmul);
     const int64_t tiles = p->grid.tiles_m * p->grid.tiles_n;
     p->items_per_unit = 1;
     if (tiles == 1) {
