@@ -10,18 +10,6 @@
 
 #include "ops/fused.h"
 
-/* The group without its reductions and what is computed of them. */
-static void cut(rill_fuse_state *s, uint32_t group)
-{
-    rill_fusion *f = &s->fusion;
-    rill_fuse_group *g = &f->groups[group];
-    for (uint32_t i = 0; i < g->n_members; i++) {
-        const uint32_t node = f->members[g->first_member + i];
-        const rill_shape *shape = &f->g->values[f->g->nodes[node].first_value].type.shape;
-        if (!rill_shape_equal(shape, g->space)) f->group[node] = RILL_FUSE_NONE;
-    }
-}
-
 static bool has_kernel(const rill_group_body *b)
 {
     return b->body.n_outputs > 0 && rill_fused_check(&b->body, b->in, b->results, NULL) == RILL_OK;

@@ -19,6 +19,8 @@ enum {
     /* Streams: each input and output is one; hardware follows about this many at a time. */
     RILL_FUSE_INPUTS = 24,
     RILL_FUSE_OUTPUTS = 16,
+    /* Arrays of the product's size that an epilogue reads and writes besides. */
+    RILL_FUSE_EPILOGUE_ARRAYS = 3,
     /* Reading groups of one value that are looked at one by one; more are only kept apart. */
     RILL_FUSE_READERS = 8
 };

@@ -550,6 +550,17 @@ static rill_status place_reduction(rill_fusion *f, uint32_t node)
     return RILL_OK;
 }
 
+/* A piece of a product has short rows, and short runs in many arrays cost more than reading the
+ * product once more: updates with their slots are steps of their own. */
+static bool has_few_arrays(const rill_fusion *f, const rill_fuse_group *g, uint32_t product)
+{
+    uint32_t n = g->n_outputs;
+    for (uint32_t i = 0; i < g->n_inputs; i++)
+        n += g->inputs[i] != f->g->nodes[product].first_value &&
+             rill_shape_equal(&f->g->values[g->inputs[i]].type.shape, g->space);
+    return n <= RILL_FUSE_EPILOGUE_ARRAYS;
+}
+
 /* A product becomes the head of the only group that reads it. */
 static void place_product(rill_fusion *f, uint32_t node)
 {
@@ -557,7 +568,8 @@ static void place_product(rill_fusion *f, uint32_t node)
     const place p = {&type_of(f, node)->shape, 0};
     readers r = readers_of(f, n);
     const uint32_t target = find_target(f, &r, &p);
-    if (r.n != 1 || r.apart || target == RILL_FUSE_NONE || !join(f, node, target, &r, true))
+    if (r.n != 1 || r.apart || target == RILL_FUSE_NONE ||
+        !has_few_arrays(f, group_at(f, target), node) || !join(f, node, target, &r, true))
         place_apart(f, node);
 }
 

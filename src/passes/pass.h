@@ -86,7 +86,7 @@ typedef struct rill_pass {
 } rill_pass;
 
 extern const rill_pass rill_pass_expand, rill_pass_bind, rill_pass_simplify, rill_pass_cse,
-    rill_pass_epilogue;
+    rill_pass_epilogue, rill_pass_fuse;
 extern const rill_pass rill_pass_recompute;
 extern const rill_pass rill_pass_fold;
 

@@ -10,6 +10,7 @@ static const rill_pass *const pipeline[] = {
     &rill_pass_simplify,
     &rill_pass_cse,
     &rill_pass_epilogue,
+    &rill_pass_fuse,
     &rill_pass_recompute,
 };
 

@@ -252,7 +252,7 @@ static void test_memory_of_a_grid(void **state)
 static void test_updates_do_not_wait(void **state)
 {
     (void)state;
-    enum { LAYERS = 10, SIDE = 64 };
+    enum { LAYERS = 10, SIDE = 256 };
     rill_graph *g = graph("deep");
     rill_value x = rill_input(g, "x", RILL_F32, RILL_SHAPE(1, SIDE)), h = x;
     for (int i = 0; i < LAYERS; i++) {
