@@ -163,12 +163,12 @@ static rill_status run_passes(rill_builder *b, const rill_graph *user)
                                       .passes = o->passes,
                                       .reference = o->kernels == RILL_KERNELS_REFERENCE,
                                       .flush_denormals = o->flush_denormals,
-                                      .memory_limit = o->memory_limit,
+                                      .memory_limit = b->aim,
                                       .live_bytes = &b->p->expected_bytes};
     return rill_passes_run(user, &roots, &pass_options, &b->p->graph, b->err);
 }
 
-rill_status rill_compile_once(const rill_graph *g, const rill_compile_options *options,
+rill_status rill_compile_once(const rill_graph *g, const rill_compile_options *options, size_t aim,
                               rill_program **out, rill_error *err)
 {
     *out = NULL;
@@ -180,7 +180,7 @@ rill_status rill_compile_once(const rill_graph *g, const rill_compile_options *o
     p->flush_denormals = options->flush_denormals;
     p->n_fetches = (uint32_t)options->n_outputs;
     rill_arena_init(&p->memory, p->ctx);
-    rill_builder b = {.p = p, .options = options, .err = err};
+    rill_builder b = {.p = p, .options = options, .aim = aim, .err = err};
     rill_arena_init(&b.scratch, p->ctx);
     rill_status st = run_passes(&b, g);
     b.g = p->graph;
@@ -208,7 +208,7 @@ rill_status rill_program_compile(const rill_graph *g, const rill_compile_options
         return rill_fail(err, RILL_ERR_INVALID, "level: expected 0 to 3, got %d", o.level);
     RILL_TRY(check_outputs(g, &o, err));
     return o.memory_limit && !o.observable ? rill_compile_within_limit(g, &o, out, err)
-                                           : rill_compile_once(g, &o, out, err);
+                                           : rill_compile_once(g, &o, 0, out, err);
 }
 
 void rill_program_destroy(rill_program *p)

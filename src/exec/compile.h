@@ -10,6 +10,7 @@
 typedef struct rill_builder {
     rill_program *p;
     const rill_compile_options *options;
+    size_t aim;          /* of the recompute pass; 0: it does not run */
     const rill_graph *g; /* the program's */
     bool *live;          /* by node: its bytes are read */
     bool *fixed;         /* by node: the prologue computes it, or could */
@@ -47,9 +48,9 @@ static inline uint32_t rill_writer_of(const rill_builder *b, uint32_t root)
     return b->step_of[b->g->values[root].node];
 }
 
-/* compile.c: a program by options that have been checked. The memory limit is what the passes aim
- * at; whether the plan meets it is not looked at. */
-rill_status rill_compile_once(const rill_graph *g, const rill_compile_options *options,
+/* compile.c: a program by options that have been checked. aim: the bytes that the recompute pass
+ * should get to, or 0; whether the plan is within the memory limit is not looked at. */
+rill_status rill_compile_once(const rill_graph *g, const rill_compile_options *options, size_t aim,
                               rill_program **out, rill_error *err);
 /* compile_limit.c: a program whose arena is no larger than the memory limit, or an error. */
 rill_status rill_compile_within_limit(const rill_graph *g, const rill_compile_options *options,

@@ -14,10 +14,8 @@ enum { MAX_ATTEMPTS = 6, MAX_SIZES = 4 };
 static rill_status attempt(const rill_graph *g, const rill_compile_options *options, size_t *aim,
                            rill_program **out, size_t *need, rill_error *err)
 {
-    rill_compile_options o = *options;
     const size_t limit = options->memory_limit;
-    o.memory_limit = *aim;
-    RILL_TRY(rill_compile_once(g, &o, out, err));
+    RILL_TRY(rill_compile_once(g, options, *aim, out, err));
     *need = (*out)->arena_bytes;
     if (*need <= limit) return RILL_OK;
     const size_t expected = (*out)->expected_bytes, over = *need - limit;

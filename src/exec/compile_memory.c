@@ -299,7 +299,8 @@ static rill_status plan_memory(rill_builder *b)
                            .n_buffers = b->n_buffers,
                            .buffers = b->buffers,
                            .spans = spans,
-                           .work = work};
+                           .work = work,
+                           .limit = b->options->memory_limit};
     rill_plan plan;
     rill_status st = rill_plan_make(b->p->ctx, &spec, &plan, b->err);
     if (st == RILL_OK) {

@@ -339,10 +339,11 @@ static rill_status try_serial(const rill_plan_work *parallel, rill_plan *plan, r
     rill_status st = plan_init(&serial, w.ctx, w.spec->n_buffers, err);
     if (st == RILL_OK) st = make_plan(&w, &serial, err);
     if (st == RILL_OK) plan->lower_bound = serial.lower_bound;
-    if (st == RILL_OK &&
-        (double)serial.arena_bytes < (1 - SERIAL_SAVING) * (double)plan->arena_bytes) {
+    const bool must = w.spec->limit > 0 && plan->arena_bytes > w.spec->limit;
+    const double worth = (must ? 1 : 1 - SERIAL_SAVING) * (double)plan->arena_bytes;
+    if (st == RILL_OK && (double)serial.arena_bytes < worth) {
         st = rill_plan_serialise(&w, &serial, &done, err);
-        if (st == RILL_OK && done) st = is_cheap(&w, plan, &serial, &done, err);
+        if (st == RILL_OK && done && !must) st = is_cheap(&w, plan, &serial, &done, err);
     }
     if (st == RILL_OK && done) {
         const rill_plan larger = *plan;

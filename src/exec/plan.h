@@ -33,8 +33,10 @@ typedef struct rill_plan_spec {
     uint32_t n_buffers;
     const rill_plan_buffer *buffers;
     const double
-        *spans;  /* time of each step on as many threads as it can use, or NULL: not known */
-    double work; /* time of all steps on one thread */
+        *spans;   /* time of each step on as many threads as it can use, or NULL: not known */
+    double work;  /* time of all steps on one thread */
+    size_t limit; /* a plan that needs more gives way to a serial one, whatever time that costs; 0:
+                     there is no limit */
 } rill_plan_spec;
 
 typedef struct rill_plan_edge {

@@ -38,11 +38,12 @@ typedef struct rill_recompute {
     double *cost;
     bool *dear; /* much work for few bytes */
     /* By value: */
-    size_t *bytes; /* of its own buffer; 0: it has none in the arena */
-    bool *late;    /* a node behind the split reads it */
-    bool *stays;   /* likewise, or an alias of it */
-    bool *pinned;  /* there to the end, or free: never made again */
-    bool *held;    /* its buffer is live to the end */
+    size_t largest; /* of these: */
+    size_t *bytes;  /* of its own buffer; 0: it has none in the arena */
+    bool *late;     /* a node behind the split reads it */
+    bool *stays;    /* likewise, or an alias of it */
+    bool *pinned;   /* there to the end, or free: never made again */
+    bool *held;     /* its buffer is live to the end */
     /* The choice. */
     bool cheap_only; /* dear nodes are not run again */
     rill_recompute_segment *segments;

@@ -2,8 +2,7 @@
  * which little is live at once, where the forward pass ends in it, and what each value weighs.
  *
  * An optimiser's nodes stand behind all gradients; in their own order every gradient would live at
- * once. So what leads to one update alone runs as soon as what it reads is there. The forward pass
- * ends at the first node that stands for a gradient and is not small. */
+ * once. So what leads to one update alone runs as soon as what it reads is there. */
 #include "passes/recompute.h"
 
 #include <stdlib.h>
@@ -23,9 +22,6 @@ static uint32_t node_of(const rill_graph *g, rill_value v)
 }
 
 /* ---- the order ------------------------------------------------------------------------------- */
-
-/* Results up to this size never make anything wait. */
-enum { SMALL = 4096 };
 
 #define NO_GROUP UINT32_MAX
 #define SHARED (UINT32_MAX - 1)
@@ -56,18 +52,20 @@ static void find_groups(const rill_graph *g, const bool *needed, uint32_t *group
         if (g->nodes[i].kind != RILL_NODE_OP) group[i] = SHARED;
 }
 
-static size_t output_bytes(const rill_graph *g, const rill_node_s *n)
+/* Up to a small share of the largest result: it never makes anything wait. */
+static bool is_small(const rill_recompute *r, const rill_node_s *n)
 {
-    size_t sum = 0, bytes;
-    for (uint32_t k = 0; n->kind == RILL_NODE_OP && k < n->n_outputs; k++)
-        if (rill_type_bytes(&g->values[n->first_value + k].type, &bytes)) sum += bytes;
-    return sum;
+    enum { SHARE = 256 };
+    size_t sum = 0;
+    for (uint32_t k = 0; k < n->n_outputs; k++) sum += r->bytes[n->first_value + k];
+    return sum <= r->largest / SHARE;
 }
 
-/* A shared node has its own number as its turn; a small one, and a group, has that of the last
- * shared node that it reads. */
-static void find_turns(const rill_graph *g, const uint32_t *group, uint32_t *turn)
+/* A shared node has its own number as its turn; a group has that of the last shared node that it
+ * reads, and so have small shared nodes that are no gradients (rates, scales). */
+static void find_turns(const rill_recompute *r, const uint32_t *group, uint32_t *turn)
 {
+    const rill_graph *g = r->g;
     for (uint32_t i = 0; i < g->n_nodes; i++) {
         const rill_node_s *n = &g->nodes[i];
         const bool shared = group[i] == SHARED;
@@ -77,7 +75,7 @@ static void find_turns(const rill_graph *g, const uint32_t *group, uint32_t *tur
             const uint32_t from = node_of(g, n->inputs[k]);
             if (group[from] == SHARED && turn[from] > *t) *t = turn[from];
         }
-        if (shared && output_bytes(g, n) > SMALL) *t = i;
+        if (shared && n->kind == RILL_NODE_OP && (n->gradient_of >= 0 || !is_small(r, n))) *t = i;
     }
 }
 
@@ -89,6 +87,20 @@ static int earlier_first(const void *a, const void *b)
     return x->node < y->node ? -1 : x->node > y->node;
 }
 
+/* The forward pass ends at the first gradient that others read than one update, or at the first at
+ * all. */
+static void find_split(rill_recompute *r, const uint32_t *group)
+{
+    bool shared = false;
+    r->split = r->n;
+    for (uint32_t p = 0; p < r->n && !shared; p++) {
+        const rill_node_s *n = &r->g->nodes[r->order[p]];
+        if (n->kind != RILL_NODE_OP || n->gradient_of < 0) continue;
+        shared = group[r->order[p]] == SHARED;
+        if (shared || r->split == r->n) r->split = p;
+    }
+}
+
 static bool sort_nodes(rill_recompute *r, const bool *needed)
 {
     const rill_graph *g = r->g;
@@ -97,7 +109,7 @@ static bool sort_nodes(rill_recompute *r, const bool *needed)
     place *places = take(r, g->n_nodes, sizeof *places);
     if (!group || !turn || !places) return false;
     find_groups(g, needed, group);
-    find_turns(g, group, turn);
+    find_turns(r, group, turn);
     for (uint32_t i = 0; i < g->n_nodes; i++) {
         const bool shared = group[i] == SHARED;
         r->at[i] = RILL_RECOMPUTE_NONE;
@@ -105,14 +117,11 @@ static bool sort_nodes(rill_recompute *r, const bool *needed)
             places[r->n++] = (place){turn[shared ? i : group[i]], shared ? 0 : group[i] + 1, i};
     }
     if (r->n > 1) qsort(places, r->n, sizeof *places, earlier_first);
-    r->split = r->n;
-    for (uint32_t p = r->n; p-- > 0;) {
-        const rill_node_s *n = &g->nodes[places[p].node];
+    for (uint32_t p = 0; p < r->n; p++) {
         r->order[p] = places[p].node;
         r->at[places[p].node] = p;
-        if (n->kind == RILL_NODE_OP && n->gradient_of >= 0 && output_bytes(g, n) > SMALL)
-            r->split = p;
     }
+    find_split(r, group);
     uint32_t n_others = r->n;
     for (uint32_t i = 0; i < g->n_nodes; i++)
         if (!needed[i]) r->order[n_others++] = i;
@@ -123,17 +132,24 @@ static bool sort_nodes(rill_recompute *r, const bool *needed)
 
 static void weigh_values(rill_recompute *r)
 {
-    const rill_graph *g = r->g;
-    for (uint32_t p = 0; p < r->n; p++) {
-        const rill_node_s *n = &g->nodes[r->order[p]];
+    for (size_t i = 0; i < r->g->n_nodes; i++) {
+        const rill_node_s *n = &r->g->nodes[i];
         for (uint32_t k = 0; k < n->n_outputs; k++) {
             const uint32_t v = n->first_value + k;
             r->pinned[v] = n->kind != RILL_NODE_OP;
             if (n->kind == RILL_NODE_OP && !rill_node_is_alias(n))
-                rill_type_bytes(&g->values[v].type, &r->bytes[v]);
+                rill_type_bytes(&r->g->values[v].type, &r->bytes[v]);
+            if (r->bytes[v] > r->largest) r->largest = r->bytes[v];
         }
+    }
+}
+
+static void find_late(rill_recompute *r)
+{
+    for (uint32_t p = r->split; p < r->n; p++) {
+        const rill_node_s *n = &r->g->nodes[r->order[p]];
         for (uint32_t k = 0; n->kind == RILL_NODE_OP && k < n->n_inputs; k++)
-            if (p >= r->split && rill_node_reads(n, k)) r->late[n->inputs[k].ref - 1] = true;
+            if (rill_node_reads(n, k)) r->late[n->inputs[k].ref - 1] = true;
     }
 }
 
@@ -289,8 +305,10 @@ static bool take_arrays(rill_recompute *r)
 
 rill_status rill_recompute_read(rill_recompute *r, const rill_rewrite *rw)
 {
-    if (!take_arrays(r) || !sort_nodes(r, rw->needed)) return rill_nomem(r->err, "recompute");
+    if (!take_arrays(r)) return rill_nomem(r->err, "recompute");
     weigh_values(r);
+    if (!sort_nodes(r, rw->needed)) return rill_nomem(r->err, "recompute");
+    find_late(r);
     if (!pin_roots(r, rw->roots) || !pin_what_is_fixed(r, rw->roots) || !find_costs(r))
         return rill_nomem(r->err, "recompute");
     pin_small(r);
