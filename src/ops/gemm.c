@@ -52,6 +52,12 @@ void rill_gemm_run(const rill_gemm *g)
     }
 }
 
+bool rill_gemm_ignores_layout(rill_dtype dtype, rill_dim m, rill_dim n, rill_dim k)
+{
+    const bool long_dot = k < 0 || k >= LONG_DOT, one = m < 0 || n < 0 || m == 1 || n == 1;
+    return rill_gemm_own(dtype) && !(long_dot && one);
+}
+
 bool rill_gemm_fits(const rill_gemm *g)
 {
     return rill_blas_fits(g);

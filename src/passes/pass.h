@@ -88,7 +88,7 @@ typedef struct rill_pass {
 extern const rill_pass rill_pass_expand, rill_pass_bind, rill_pass_simplify, rill_pass_cse,
     rill_pass_epilogue, rill_pass_fuse;
 extern const rill_pass rill_pass_recompute;
-extern const rill_pass rill_pass_fold, rill_pass_batch_norm;
+extern const rill_pass rill_pass_fold, rill_pass_linear, rill_pass_batch_norm;
 
 /* Whether the expand pass lowers this node. */
 bool rill_pass_expands(const rill_node_s *n, const rill_pass_options *options);

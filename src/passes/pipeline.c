@@ -9,6 +9,7 @@ static const rill_pass *const pipeline[] = {
     &rill_pass_fold,
     &rill_pass_simplify,
     &rill_pass_cse,
+    &rill_pass_linear,
     &rill_pass_batch_norm,
     &rill_pass_epilogue,
     &rill_pass_fuse,
