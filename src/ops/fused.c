@@ -122,7 +122,8 @@ bool rill_fused_may_overwrite(const rill_call *call, uint32_t output)
 {
     const rill_type *out = &call->out[output];
     for (uint32_t k = 0; k < call->n_in; k++) {
-        if (call->in[k].dtype == out->dtype && rill_shape_equal(&call->in[k].shape, &out->shape))
+        if (rill_dtype_size(call->in[k].dtype) == rill_dtype_size(out->dtype) &&
+            rill_shape_equal(&call->in[k].shape, &out->shape))
             return output == 0;
     }
     return false;

@@ -103,26 +103,28 @@ static bool is_elementwise(const rill_fusion *f, uint32_t node)
     return !has_unknown(&type_of(f, node)->shape);
 }
 
-/* A sum, maximum or minimum over axes, which may end a group or, over the last axes, stand inside;
- * not in epilogues. */
-static bool is_reduction(const rill_fusion *f, uint32_t node)
-{
-    const rill_node_s *n = &f->g->nodes[node];
-    if (f->epilogues || n->kind != RILL_NODE_OP) return false;
-    if (n->op != &rill_op_reduce_sum && n->op != &rill_op_reduce_max &&
-        n->op != &rill_op_reduce_min)
-        return false;
-    const rill_shape *x = &rill_type_of(f->g, n->inputs[0])->shape;
-    return !has_unknown(x) && rill_axes_mask(&n->attrs[0], x->rank) != 0;
-}
-
-/* The shape of what is reduced, and the reduced axes. */
+/* The shape of what is reduced, and the reduced axes that are not of size 1. */
 static const rill_shape *reduced_by(const rill_fusion *f, uint32_t node, uint32_t *mask)
 {
     const rill_node_s *n = &f->g->nodes[node];
     const rill_shape *x = &rill_type_of(f->g, n->inputs[0])->shape;
     *mask = rill_axes_mask(&n->attrs[0], x->rank);
+    for (int32_t i = 0; i < x->rank; i++)
+        if (x->dims[i] == 1) *mask &= ~(1u << i);
     return x;
+}
+
+/* A sum, maximum or minimum over axes, which may end a group or, over the last axes, stand inside;
+ * not in epilogues. */
+static bool is_reduction(const rill_fusion *f, uint32_t node)
+{
+    const rill_node_s *n = &f->g->nodes[node];
+    uint32_t mask;
+    if (f->epilogues || n->kind != RILL_NODE_OP) return false;
+    if (n->op != &rill_op_reduce_sum && n->op != &rill_op_reduce_max &&
+        n->op != &rill_op_reduce_min)
+        return false;
+    return !has_unknown(reduced_by(f, node, &mask)) && mask != 0;
 }
 
 /* Whether it keeps the reduced axes, and these are the last: one result for each row. */
@@ -130,8 +132,10 @@ static bool is_by_row(const rill_fusion *f, uint32_t node)
 {
     uint32_t mask;
     const rill_shape *x = reduced_by(f, node, &mask);
-    const uint32_t all = (1u << x->rank) - 1, kept = all & ~mask;
-    return f->g->nodes[node].attrs[1].u.i && (kept & (kept + 1)) == 0;
+    uint32_t kept = (1u << x->rank) - 1;
+    for (int32_t i = 0; i < x->rank; i++)
+        if (mask >> i & 1 || x->dims[i] == 1) kept &= ~(1u << i);
+    return f->g->nodes[node].attrs[1].u.i && kept < (mask & -mask);
 }
 
 /* A few cycles a vector: less than reading the result from memory. */
