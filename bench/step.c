@@ -6,13 +6,18 @@
  * LEVELS is a list of digits, 2 if left out. With several, their steps take turns, so that a
  * machine that slows down slows all of them. Inputs are uniform in [0, 1); integer targets are
  * random classes below 10, another draw each step, so that the network cannot learn the one batch
- * by heart. `digest` is a hash of the loss and of all variables after the first ten steps. */
+ * by heart. `digest` is a hash of the loss and of all variables after the first ten steps.
+ * `start_bytes` and `peak_bytes` are the process's resident memory when it begins and at its peak;
+ * `planned_bytes` is what rill says before the first run that it needs: arena, constants, variables
+ * and their next values. */
 #include "rill/rill.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #define MAX_STEPS 100000
 #define POOL 64
@@ -34,6 +39,16 @@ static double now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* 0 where the system does not say. */
+static long long resident_bytes(void)
+{
+    long long pages = 0, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (f && fscanf(f, "%lld %lld", &pages, &resident) != 2) resident = 0;
+    if (f) fclose(f);
+    return resident * sysconf(_SC_PAGESIZE);
 }
 
 static int by_value(const void *a, const void *b)
@@ -83,21 +98,28 @@ static void take_digest(runner *r, const rill_graph *g)
     }
 }
 
-static void print(runner *r, const rill_graph *g, rill_run_options *o, int64_t batch)
+static void print(runner *r, const rill_graph *g, rill_run_options *o, int64_t batch,
+                  long long start_bytes)
 {
     rill_error err;
     rill_program_info info;
+    struct rusage usage;
     const rill_program *program;
     if (rill_session_program(r->session, o, &program, &err) != RILL_OK) die("program", &err);
     rill_program_get_info(program, &info);
+    getrusage(RUSAGE_SELF, &usage);
     qsort(r->times, (size_t)r->n, sizeof *r->times, by_value);
     printf("{\"peer\": \"rill\", \"workload\": \"%s\", \"batch\": %lld, \"threads\": %d, "
            "\"median_ms\": %.4f, \"min_ms\": %.4f, \"mean_ms\": %.4f, \"steps\": %d, "
            "\"level\": %d, \"program_steps\": %zu, \"arena_bytes\": %zu, \"moved_bytes\": %.0f, "
-           "\"digest\": \"%016llx\"}\n",
+           "\"digest\": \"%016llx\", \"planned_bytes\": %zu, \"start_bytes\": %lld, "
+           "\"peak_bytes\": %lld}\n",
            rill_graph_name(g), (long long)batch, rill_session_threads(r->session),
            r->times[r->n / 2], r->times[0], r->sum / r->n, r->n, r->level, info.n_steps,
-           info.arena_bytes, info.bytes, (unsigned long long)r->digest);
+           info.arena_bytes, info.bytes, (unsigned long long)r->digest,
+           info.arena_bytes + info.constant_bytes + info.variable_bytes + info.update_bytes +
+               info.prologue_bytes,
+           start_bytes, usage.ru_maxrss * 1024LL);
 }
 
 /* Step i of one runner, timed once it is warm. */
@@ -113,6 +135,7 @@ static void step(runner *r, const rill_graph *g, rill_run_options *o, int i, boo
 
 int main(int argc, char **argv)
 {
+    const long long start_bytes = resident_bytes();
     int64_t batch = argc > 2 ? atoll(argv[2]) : 128;
     int threads = argc > 3 ? atoi(argv[3]) : 0;
     double seconds = argc > 4 ? atof(argv[4]) : 3;
@@ -157,7 +180,7 @@ int main(int argc, char **argv)
     }
     for (int k = 0; k < n_levels; k++) {
         o.results = &runners[k].loss;
-        print(&runners[k], g, &o, batch);
+        print(&runners[k], g, &o, batch, start_bytes);
         rill_tensor_destroy(runners[k].loss);
         rill_session_destroy(runners[k].session);
         free(runners[k].times);

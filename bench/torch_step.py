@@ -3,6 +3,7 @@
   python3 torch_step.py mnist_mlp|mnist_cnn BATCH THREADS SECONDS
 """
 import json
+import resource
 import statistics
 import sys
 import time
@@ -13,6 +14,14 @@ import torch.nn.functional as F
 
 name, batch, threads, seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 torch.set_num_threads(threads)
+
+
+def resident_bytes():
+    with open("/proc/self/statm") as f:
+        return int(f.read().split()[1]) * resource.getpagesize()
+
+
+start_bytes = resident_bytes()
 torch.manual_seed(0)
 if name == "mnist_mlp":
     model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Dropout(0.4), nn.Linear(256, 128),
@@ -45,4 +54,5 @@ while time.perf_counter() - start < seconds or len(times) < 3:
 print(json.dumps({"peer": "pytorch-" + torch.__version__.split("a")[0], "workload": name, "batch": batch,
                   "threads": threads, "median_ms": round(statistics.median(times), 4),
                   "min_ms": round(min(times), 4), "mean_ms": round(statistics.mean(times), 4),
-                  "steps": len(times)}))
+                  "steps": len(times), "start_bytes": start_bytes,
+                  "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
