@@ -1,8 +1,8 @@
 /* fused_form.c: which form a fused body takes, and cutting it into maps.
  *
  * Everything is decided by comparing shapes, so it holds for symbols, too. */
-#include "ops/elementwise.h"
 #include "ops/fused_form.h"
+#include "ops/elementwise.h"
 
 /* ---- instructions ---------------------------------------------------------------------------- */
 
