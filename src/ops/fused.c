@@ -133,8 +133,10 @@ static rill_status prepare_map(const rill_fusing *u, plan *p, rill_error *err)
 {
     const rill_form *f = u->form;
     const rill_map *map = NULL;
-    RILL_TRY(rill_map_compile_streamed(u->call, f->body, f->in, f->results, &f->space,
-                                       u->streams ? UINT64_MAX : 0, &map, err));
+    const rill_map_outputs outputs = {.streamed = u->streams ? UINT64_MAX : 0,
+                                      .in_place = rill_fused_may_overwrite(u->call, 0)};
+    RILL_TRY(
+        rill_map_compile_for(u->call, f->body, f->in, f->results, &f->space, outputs, &map, err));
     p->count = rill_shape_count(&f->space);
     p->form = map;
     u->call->units[0] = p->count == 0 ? 0 : rill_units(p->count, GRAIN);

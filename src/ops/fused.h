@@ -22,11 +22,15 @@ rill_status rill_map_check(const rill_body *b, const rill_type *in, const rill_t
 rill_status rill_map_compile(rill_call *call, const rill_body *b, const rill_type *in,
                              const rill_type *results, const rill_shape *space,
                              const rill_map **out, rill_error *err);
-/* The same, where outputs whose bit is set in `streamed` go past the caches: for what is far larger
- * than these, and read much later. */
-rill_status rill_map_compile_streamed(rill_call *call, const rill_body *b, const rill_type *in,
-                                      const rill_type *results, const rill_shape *space,
-                                      uint64_t streamed, const rill_map **out, rill_error *err);
+/* What is known of the outputs, by bit. */
+typedef struct rill_map_outputs {
+    uint64_t streamed; /* past the caches: for what is far larger than these, and read much later */
+    uint64_t in_place; /* may lie on an input of the space's shape and the same element size */
+} rill_map_outputs;
+/* The same for these outputs; rill_map_compile takes any for one that may be in place. */
+rill_status rill_map_compile_for(rill_call *call, const rill_body *b, const rill_type *in,
+                                 const rill_type *results, const rill_shape *space,
+                                 rill_map_outputs outputs, const rill_map **out, rill_error *err);
 /* Computes elements [first, first + n) of the space in row-major order, on the calling thread; the
  * bits are those of the single ops. `in` and `out` are where element 0 of each input and output is
  * (or would be); an output may lie on an input of the space's shape and the same element size. */

@@ -64,7 +64,7 @@ typedef struct draft {
     const rill_body *b;
     const rill_type *in, *results;
     int64_t count;
-    uint64_t streamed; /* outputs that go past the caches, by bit */
+    rill_map_outputs for_outputs;
     const rill_fused_kernels *kernels;
     rill_map *map;
     value values[RILL_MAP_VALUES];
@@ -421,10 +421,13 @@ static void place_outputs(draft *d)
     for (uint32_t e = 0; e < d->n_events; e++) {
         const operation *o = &d->operations[d->events[e].operation];
         value *v = &d->values[o->out];
-        if (!d->events[e].stores || v->single || last_read[v->size] > (int32_t)e) continue;
+        const bool read_later = last_read[v->size] > (int32_t)e;
+        if (!d->events[e].stores || v->single) continue;
         for (uint32_t k = 0; k < d->b->n_outputs; k++) {
-            const bool streamed = d->streamed >> k & 1;
-            if (d->outputs[k] != o->out || (streamed && !is_chained(o))) continue;
+            const bool streamed = d->for_outputs.streamed >> k & 1;
+            if (d->outputs[k] != o->out || (streamed && !is_chained(o)) ||
+                (read_later && (d->for_outputs.in_place >> k & 1)))
+                continue;
             if (streamed) {
                 v->output = (int32_t)k;
             } else {
@@ -448,9 +451,9 @@ static void add_copies(draft *d)
         const uint32_t v = d->outputs[k];
         const size_t size = d->values[v].size;
         if (is_written(d, k)) continue;
-        const rill_loop loop = d->values[v].single    ? d->kernels->fill[size]
-                               : d->streamed >> k & 1 ? d->kernels->stream[size]
-                                                      : d->kernels->copy[size];
+        const rill_loop loop = d->values[v].single                ? d->kernels->fill[size]
+                               : d->for_outputs.streamed >> k & 1 ? d->kernels->stream[size]
+                                                                  : d->kernels->copy[size];
         const uint32_t at = d->n_operations;
         operation *o = add_operation(d, loop, &v, 1, size, false);
         d->values[o->out].slot = (int32_t)(d->b->n_inputs + k);
@@ -643,9 +646,9 @@ static rill_status draft_all(draft *d, const rill_shape *space, rill_error *err)
     return finish_buffers(d, err);
 }
 
-rill_status rill_map_compile_streamed(rill_call *call, const rill_body *b, const rill_type *in,
-                                      const rill_type *results, const rill_shape *space,
-                                      uint64_t streamed, const rill_map **out, rill_error *err)
+rill_status rill_map_compile_for(rill_call *call, const rill_body *b, const rill_type *in,
+                                 const rill_type *results, const rill_shape *space,
+                                 rill_map_outputs outputs, const rill_map **out, rill_error *err)
 {
     rill_context *ctx = call->memory->ctx;
     draft *d = rill_alloc_zero(ctx, 1, sizeof *d);
@@ -659,8 +662,8 @@ rill_status rill_map_compile_streamed(rill_call *call, const rill_body *b, const
         d->map = m;
         d->count = rill_shape_count(space);
         d->kernels = RILL_PICK(rill_fused);
-        d->streamed = streamed;
-        m->fence = streamed ? d->kernels->fence : NULL;
+        d->for_outputs = outputs;
+        m->fence = outputs.streamed ? d->kernels->fence : NULL;
         status = draft_all(d, space, err);
     }
     rill_free(ctx, d, sizeof *d);
@@ -673,5 +676,6 @@ rill_status rill_map_compile(rill_call *call, const rill_body *b, const rill_typ
                              const rill_map **out, rill_error *err)
 {
     RILL_TRY(rill_map_check_size(b, err));
-    return rill_map_compile_streamed(call, b, in, results, space, 0, out, err);
+    const rill_map_outputs any = {.streamed = 0, .in_place = UINT64_MAX};
+    return rill_map_compile_for(call, b, in, results, space, any, out, err);
 }

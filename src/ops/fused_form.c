@@ -429,7 +429,7 @@ static rill_status compile_part(cutter *c, rill_call *call, const bool *streamed
                                 rill_error *err)
 {
     const rill_form *f = c->f;
-    uint64_t mask = 0;
+    rill_map_outputs outputs = {.streamed = 0, .in_place = UINT64_MAX};
     for (uint32_t i = 0; i < f->body->n_instructions; i++) c->inside[i] = is_inside(c, i);
     c->body.instructions = c->instructions;
     c->body.outputs = c->outputs;
@@ -439,9 +439,10 @@ static rill_status compile_part(cutter *c, rill_call *call, const bool *streamed
     if (c->body.n_instructions == 0) return RILL_OK;
     cut_outputs(c);
     RILL_TRY(keep_part(c, call, out, err));
-    for (uint32_t k = 0; k < out->n_out; k++) mask |= (uint64_t)streamed[out->out[k]] << k;
-    return rill_map_compile_streamed(call, &c->body, c->in, c->results,
-                                     c->full ? &f->space : &f->rows, mask, &out->map, err);
+    for (uint32_t k = 0; k < out->n_out; k++)
+        outputs.streamed |= (uint64_t)streamed[out->out[k]] << k;
+    return rill_map_compile_for(call, &c->body, c->in, c->results, c->full ? &f->space : &f->rows,
+                                outputs, &out->map, err);
 }
 
 rill_status rill_part_compile(rill_call *call, const rill_form *f, bool full, int32_t stage,

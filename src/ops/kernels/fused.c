@@ -89,7 +89,7 @@ MOVES(8)
 #define STREAM(to, x) (*(VEC *)(void *)(to) = (x))
 #endif
 
-enum { VECTORS = 4, MAX_BLOCK = VECTORS * VECTOR_BYTES }; /* of the accumulator */
+enum { VECTORS = 8, MAX_BLOCK = VECTORS * VECTOR_BYTES }; /* of the accumulator */
 
 /* a where the mask is set, else b */
 #define BLEND(mask, a, b) \
