@@ -237,7 +237,7 @@ typedef struct rill_op_case {
 typedef enum rill_op_flags {
     RILL_OP_ELEMENTWISE = 1, /* out[i] depends on in[..][i] only, after broadcasting */
     RILL_OP_ALIAS = 2,       /* output 0 has the bytes of input 0: no kernel */
-    RILL_OP_INPLACE = 4,     /* output 0 may lie on any same-sized input of the same shape */
+    RILL_OP_INPLACE = 4,     /* an output may lie on any input of its shape and element size */
     RILL_OP_RANDOM = 8, /* has the attribute `stream`, set from the node's name when left out */
     RILL_OP_COMMUTATIVE = 16, /* of the first two inputs, bit for bit */
     RILL_OP_NOOP_IF_SAME = 32 /* output 0 is input 0 whenever their types are equal */
@@ -278,6 +278,11 @@ typedef struct rill_op {
      * and infer will say why. Output k is described by the last port if there are fewer. NULL:
      * n_outputs. */
     uint32_t (*count_outputs)(const rill_attr *attrs);
+    /* For moving no bytes; both may be NULL, and no kernel runs where they say yes. Types are
+     * static. Whether output 0 has the bytes of input 0 from *offset (in bytes) on. */
+    bool (*view)(const rill_call *call, size_t *offset);
+    /* Whether output 0 is the bytes of the inputs, one behind the other. */
+    bool (*joins)(const rill_call *call);
 } rill_op;
 
 /* Adds an op to a context that no graph uses yet; not thread-safe. Checks the descriptor. */

@@ -28,11 +28,6 @@ rill_status rill_builder_nomem(rill_builder *b)
 
 /* ---- finishing ----------------------------------------------------------------------------- */
 
-static rill_place place_of(const rill_builder *b, rill_value v)
-{
-    return rill_valid(v) ? b->p->places[rill_root_of(b, v)] : (rill_place){RILL_PLACE_NONE, 0, 0};
-}
-
 /* For the poisoning of dead buffers: which entries of the pointer table are the last reads of their
  * bytes. What the end of the run reads has none. */
 static rill_status find_last_reads(rill_builder *b)
@@ -45,7 +40,7 @@ static rill_status find_last_reads(rill_builder *b)
     for (uint32_t s = p->n_steps; s-- > 0;) {
         const rill_node_s *n = &b->g->nodes[p->steps[s].node];
         for (uint32_t i = 0; i < n->n_inputs; i++) {
-            if (!rill_node_reads(n, i) || place_of(b, n->inputs[i]).kind != RILL_PLACE_ARENA)
+            if (!rill_node_reads(n, i) || rill_place_of(b, n->inputs[i]).kind != RILL_PLACE_ARENA)
                 continue;
             uint32_t root = rill_root_of(b, n->inputs[i]);
             p->last_read[p->steps[s].first_pointer + i] = !seen[root];
@@ -65,9 +60,9 @@ static rill_status fill_pointers(rill_builder *b)
         const rill_node_s *n = &b->g->nodes[step->node];
         rill_place *at = &p->pointers[step->first_pointer];
         for (uint32_t i = 0; i < n->n_inputs; i++)
-            if (rill_node_reads(n, i)) at[i] = place_of(b, n->inputs[i]);
+            if (rill_node_reads(n, i)) at[i] = rill_place_of(b, n->inputs[i]);
         for (uint32_t k = 0; k < n->n_outputs; k++)
-            at[step->call.n_in + k] = p->places[n->first_value + k];
+            at[step->call.n_in + k] = rill_place_of(b, rill_node_value(n, k));
     }
     return p->observable ? find_last_reads(b) : RILL_OK;
 }
@@ -81,11 +76,12 @@ static rill_status list_outputs(rill_builder *b)
     p->n_outputs = (uint32_t)g->n_outputs;
     for (size_t i = 0; i < g->n_outputs; i++) {
         rill_program_output *o = &p->outputs[i];
-        o->place = place_of(b, g->outputs[i]);
+        o->place = rill_place_of(b, g->outputs[i]);
         o->type = *rill_type_of(g, g->outputs[i]);
         rill_type_bytes(&o->type, &o->bytes);
     }
-    for (size_t i = 0; i < p->n_updates; i++) p->updates[i].from = place_of(b, g->updates[i].value);
+    for (size_t i = 0; i < p->n_updates; i++)
+        p->updates[i].from = rill_place_of(b, g->updates[i].value);
     for (uint32_t i = 0; i < p->n_observed; i++) {
         rill_observed *o = &p->observed[i];
         o->after_step = i ? p->observed[i - 1].after_step : -1;

@@ -26,11 +26,12 @@ static void add_up(uint32_t *first, size_t n)
     for (size_t i = 0; i < n; i++) first[i + 1] += first[i];
 }
 
-/* Lists the steps that read each root. */
-static rill_status find_readers(rill_builder *b)
+/* Lists the steps that read each value of `of`, which maps what they read. */
+static rill_status find_readers(rill_builder *b, const uint32_t *of, uint32_t **first_out,
+                                uint32_t **out)
 {
     const size_t n_values = b->g->n_values;
-    uint32_t *first = rill_builder_take(b, n_values + 2, sizeof *first);
+    uint32_t *first = rill_builder_take(b, n_values + 2, sizeof *first), *readers = NULL;
     if (!first) return rill_builder_nomem(b);
     for (int fill = 0; fill < 2; fill++) {
         /* Filling moves first[v + 1] from the first reader of v to that of v + 1. */
@@ -38,23 +39,32 @@ static rill_status find_readers(rill_builder *b)
             const rill_node_s *n = node_at(b, s);
             for (uint32_t i = 0; i < n->n_inputs; i++) {
                 if (!rill_node_reads(n, i)) continue;
-                uint32_t *at = &first[rill_root_of(b, n->inputs[i]) + (fill ? 1 : 2)];
-                if (fill) b->readers[*at] = s;
+                uint32_t *at = &first[of[n->inputs[i].ref - 1] + (fill ? 1 : 2)];
+                if (fill) readers[*at] = s;
                 (*at)++;
             }
         }
         if (fill) break;
         add_up(first, n_values + 1);
-        b->readers = rill_builder_take(b, first[n_values + 1], sizeof *b->readers);
-        if (!b->readers) return rill_builder_nomem(b);
+        readers = rill_builder_take(b, first[n_values + 1], sizeof *readers);
+        if (!readers) return rill_builder_nomem(b);
     }
-    b->reader_first = first;
+    *first_out = first;
+    *out = readers;
     return RILL_OK;
 }
 
-static uint32_t n_readers(const rill_builder *b, uint32_t root)
+static rill_status find_all_readers(rill_builder *b)
 {
-    return b->reader_first[root + 1] - b->reader_first[root];
+    RILL_TRY(find_readers(b, b->maker, &b->reader_first, &b->readers));
+    b->user_first = b->reader_first;
+    b->users = b->readers;
+    return b->has_joins ? find_readers(b, b->root, &b->user_first, &b->users) : RILL_OK;
+}
+
+static uint32_t n_readers(const rill_builder *b, uint32_t maker)
+{
+    return b->reader_first[maker + 1] - b->reader_first[maker];
 }
 
 /* The step of a node, counted from the part's first one; false if it is none of the part. */
@@ -118,6 +128,13 @@ static rill_status find_successors(rill_builder *b, const rill_plan_edge *extra,
     return RILL_OK;
 }
 
+static size_t bytes_of(const rill_builder *b, uint32_t value)
+{
+    size_t bytes = 0;
+    rill_type_bytes(&b->g->values[value].type, &bytes);
+    return bytes;
+}
+
 /* ---- updates ------------------------------------------------------------------------------- */
 
 /* The next value of a variable lies in the variable's second buffer, if a step makes it and it is
@@ -133,24 +150,16 @@ static rill_status place_updates(rill_builder *b)
         uint32_t root = rill_root_of(b, g->updates[i].value);
         rill_program_update *u = &p->updates[p->n_updates++];
         u->variable = variable;
-        rill_type_bytes(rill_type_of(g, g->updates[i].value), &u->bytes);
+        u->bytes = bytes_of(b, g->updates[i].value.ref - 1);
         p->info.update_bytes += u->bytes;
         if (rill_writer_of(b, root) != UINT32_MAX && p->places[root].kind == RILL_PLACE_NONE &&
-            !p->observable)
+            bytes_of(b, root) == u->bytes && !p->observable)
             p->places[root] = (rill_place){RILL_PLACE_NEXT, variable, 0};
     }
     return RILL_OK;
 }
 
 /* ---- what is kept ---------------------------------------------------------------------------- */
-
-static void mark_at_end(rill_builder *b)
-{
-    const rill_graph *g = b->g;
-    for (size_t i = 0; i < g->n_outputs; i++) b->at_end[rill_root_of(b, g->outputs[i])] = true;
-    for (size_t i = 0; i < g->n_updates; i++)
-        b->at_end[rill_root_of(b, g->updates[i].value)] = true;
-}
 
 /* Results of the prologue that anybody else reads lie one behind the other in memory of their own.
  */
@@ -202,56 +211,100 @@ static rill_status list_watched(rill_builder *b)
 
 /* ---- memory -------------------------------------------------------------------------------- */
 
-/* Buffers that the step's output may lie in place of. */
-static rill_status find_in_place(rill_builder *b, const rill_step *step, rill_plan_buffer *buffer)
+/* Whether all that the step reads of the root is the whole of it: then it reads each element where
+ * it may write one. */
+static bool reads_whole(const rill_builder *b, const rill_node_s *n, uint32_t root, size_t bytes)
+{
+    for (uint32_t i = 0; i < n->n_inputs; i++) {
+        if (!rill_node_reads(n, i) || rill_root_of(b, n->inputs[i]) != root) continue;
+        if (bytes_of(b, n->inputs[i].ref - 1) != bytes) return false;
+    }
+    return true;
+}
+
+/* Buffers that output k of the step may lie in place of. */
+static rill_status find_in_place(rill_builder *b, const rill_step *step, uint32_t k,
+                                 rill_plan_buffer *buffer)
 {
     const rill_node_s *n = &b->g->nodes[step->node];
+    const rill_type *in = step->call.in, *out = &step->call.out[k];
     if (!(n->op->flags & RILL_OP_INPLACE) || b->p->observable) return RILL_OK;
     uint32_t *list = rill_builder_take(b, n->n_inputs, sizeof *list);
     if (!list) return rill_builder_nomem(b);
     for (uint32_t i = 0; i < n->n_inputs; i++) {
         if (!rill_node_reads(n, i)) continue;
-        uint32_t candidate = b->buffer_of[rill_root_of(b, n->inputs[i])];
+        const uint32_t root = rill_root_of(b, n->inputs[i]), candidate = b->buffer_of[root];
         if (candidate != UINT32_MAX && b->buffers[candidate].size == buffer->size &&
-            rill_shape_equal(&step->call.in[i].shape, &step->call.out[0].shape) &&
-            rill_dtype_size(step->call.in[i].dtype) == rill_dtype_size(step->call.out[0].dtype))
+            rill_shape_equal(&in[i].shape, &out->shape) &&
+            rill_dtype_size(in[i].dtype) == rill_dtype_size(out->dtype) &&
+            reads_whole(b, n, root, buffer->size))
             list[buffer->n_in_place++] = candidate;
     }
     buffer->in_place = list;
     return RILL_OK;
 }
 
-static rill_status list_buffers(rill_builder *b)
+/* The first of the steps that write a buffer makes it; the others, of a join, are counted. */
+static rill_status add_output(rill_builder *b, uint32_t s, uint32_t k)
 {
     rill_program *p = b->p;
+    const rill_step *step = step_at(b, s);
+    const uint32_t v = node_at(b, s)->first_value + k, root = b->root[v];
+    if (b->buffer_of[root] != UINT32_MAX) {
+        b->buffers[b->buffer_of[root]].n_others += b->role[step->node] == RILL_ROLE_STEP;
+        return RILL_OK;
+    }
+    if (p->places[root].kind != RILL_PLACE_NONE) return RILL_OK; /* NEXT, KEPT */
+    rill_plan_buffer *buffer = &b->buffers[b->n_buffers];
+    *buffer = (rill_plan_buffer){.size = bytes_of(b, root),
+                                 .writer = s,
+                                 .readers = b->users + b->user_first[root],
+                                 .n_readers = b->user_first[root + 1] - b->user_first[root],
+                                 .keep = p->observable || b->at_end[root]};
+    if (v == root) RILL_TRY(find_in_place(b, step, k, buffer));
+    p->places[root] = (rill_place){RILL_PLACE_ARENA, b->n_buffers, 0};
+    b->buffer_of[root] = b->n_buffers++;
+    return RILL_OK;
+}
+
+static rill_status list_other_writers(rill_builder *b)
+{
+    uint32_t **others = rill_builder_take(b, b->n_buffers, sizeof *others);
+    if (!others) return rill_builder_nomem(b);
+    for (uint32_t i = 0; i < b->n_buffers; i++) {
+        others[i] = rill_builder_take(b, b->buffers[i].n_others, sizeof **others);
+        if (!others[i]) return rill_builder_nomem(b);
+        b->buffers[i].others = others[i];
+        b->buffers[i].n_others = 0;
+    }
+    for (uint32_t s = 0; s < b->part->n; s++) {
+        const rill_node_s *n = node_at(b, s);
+        for (uint32_t k = 0; k < n->n_outputs; k++) {
+            const uint32_t i = b->buffer_of[b->root[n->first_value + k]];
+            if (i == UINT32_MAX || b->buffers[i].writer == s ||
+                b->role[step_at(b, s)->node] == RILL_ROLE_JOIN)
+                continue;
+            others[i][b->buffers[i].n_others++] = s;
+        }
+    }
+    return RILL_OK;
+}
+
+static rill_status list_buffers(rill_builder *b)
+{
     size_t n_buffers = b->part->n;
     for (uint32_t s = 0; s < b->part->n; s++) n_buffers += node_at(b, s)->n_outputs;
     b->n_buffers = 0;
     b->buffers = rill_builder_take(b, n_buffers, sizeof *b->buffers);
     if (!b->buffers) return rill_builder_nomem(b);
     for (uint32_t s = 0; s < b->part->n; s++) {
-        rill_step *step = &p->steps[b->part->first + s];
-        const rill_node_s *n = &b->g->nodes[step->node];
-        for (uint32_t k = 0; k < n->n_outputs; k++) {
-            uint32_t v = n->first_value + k;
-            if (p->places[v].kind != RILL_PLACE_NONE) continue; /* NEXT, KEPT */
-            rill_plan_buffer *buffer = &b->buffers[b->n_buffers];
-            *buffer = (rill_plan_buffer){.writer = s,
-                                         .readers = b->readers + b->reader_first[v],
-                                         .n_readers = n_readers(b, v),
-                                         .keep = p->observable || b->at_end[v]};
-            rill_type_bytes(&b->g->values[v].type, &buffer->size);
-            if (k == 0) RILL_TRY(find_in_place(b, step, buffer));
-            p->places[v] = (rill_place){RILL_PLACE_ARENA, b->n_buffers, 0};
-            b->buffer_of[v] = b->n_buffers++;
-        }
-        if (step->call.scratch) {
-            step->scratch = (rill_place){RILL_PLACE_ARENA, b->n_buffers, 0};
-            b->buffers[b->n_buffers++] =
-                (rill_plan_buffer){.writer = s, .size = step->call.scratch};
-        }
+        rill_step *step = &b->p->steps[b->part->first + s];
+        for (uint32_t k = 0; k < step->call.n_out; k++) RILL_TRY(add_output(b, s, k));
+        if (!step->call.scratch) continue;
+        step->scratch = (rill_place){RILL_PLACE_ARENA, b->n_buffers, 0};
+        b->buffers[b->n_buffers++] = (rill_plan_buffer){.writer = s, .size = step->call.scratch};
     }
-    return RILL_OK;
+    return b->has_joins ? list_other_writers(b) : RILL_OK;
 }
 
 static void take_offsets(rill_builder *b, const rill_plan *plan)
@@ -335,7 +388,7 @@ static rill_status make_schedule(rill_builder *b, rill_part *part)
 static rill_status plan_part(rill_builder *b, rill_part *part)
 {
     b->part = part;
-    RILL_TRY(find_readers(b));
+    RILL_TRY(find_all_readers(b));
     RILL_TRY(plan_memory(b));
     return make_schedule(b, part);
 }
@@ -344,10 +397,8 @@ rill_status rill_compile_memory(rill_builder *b)
 {
     rill_program *p = b->p;
     b->buffer_of = rill_builder_take(b, b->g->n_values, sizeof *b->buffer_of);
-    b->at_end = rill_builder_take(b, b->g->n_values, sizeof *b->at_end);
-    if (!b->buffer_of || !b->at_end) return rill_builder_nomem(b);
+    if (!b->buffer_of) return rill_builder_nomem(b);
     for (size_t v = 0; v < b->g->n_values; v++) b->buffer_of[v] = UINT32_MAX;
-    mark_at_end(b);
     RILL_TRY(place_kept(b));
     RILL_TRY(place_updates(b));
     RILL_TRY(list_watched(b));

@@ -32,7 +32,7 @@ static const rill_node_s *node_of(const reorder *r, uint32_t s)
 static uint32_t source_of(const reorder *r, const rill_node_s *n, uint32_t i)
 {
     if (!rill_node_reads(n, i)) return NONE;
-    const uint32_t writer = rill_writer_of(r->b, rill_root_of(r->b, n->inputs[i]));
+    const uint32_t writer = rill_writer_of(r->b, r->b->maker[n->inputs[i].ref - 1]);
     return writer == NONE || writer < r->first ? NONE : writer - r->first;
 }
 
@@ -131,59 +131,6 @@ static bool sort_steps(reorder *r, uint32_t *order)
     return true;
 }
 
-/* ---- peaks --------------------------------------------------------------------------------- */
-
-static size_t arena_bytes_of(const reorder *r, uint32_t value)
-{
-    size_t bytes = 0;
-    if (r->b->p->places[value].kind == RILL_PLACE_NONE)
-        rill_type_bytes(&r->b->g->values[value].type, &bytes);
-    return bytes;
-}
-
-static void measure(reorder *r)
-{
-    for (uint32_t s = 0; s < r->n; s++)
-        for (uint32_t k = 0; k < node_of(r, s)->n_outputs; k++)
-            r->made[s] += arena_bytes_of(r, node_of(r, s)->first_value + k);
-}
-
-/* The most bytes live at once when the steps run in this order, one by one. `last` (by value)
- * is scratch. */
-static size_t peak_of(const reorder *r, const uint32_t *order, uint32_t *last)
-{
-    const rill_builder *b = r->b;
-    size_t live = 0, peak = 0;
-    for (uint32_t i = 0; i < r->n; i++) {
-        const rill_node_s *n = node_of(r, order[i]);
-        for (uint32_t k = 0; k < n->n_outputs; k++) last[n->first_value + k] = i;
-        for (uint32_t k = 0; k < n->n_inputs; k++)
-            if (source_of(r, n, k) != NONE) last[rill_root_of(b, n->inputs[k])] = i;
-    }
-    for (uint32_t i = 0; i < r->n; i++) {
-        const rill_step *step = &b->p->steps[r->first + order[i]];
-        const rill_node_s *n = node_of(r, order[i]);
-        const bool in_place = n->op->flags & RILL_OP_INPLACE;
-        size_t freed = 0;
-        live += r->made[order[i]];
-        for (uint32_t k = 0; k < n->n_inputs; k++) {
-            if (source_of(r, n, k) == NONE) continue;
-            const uint32_t root = rill_root_of(b, n->inputs[k]);
-            if (last[root] != i || b->at_end[root]) continue;
-            last[root] = NONE; /* once, if it is read twice */
-            freed += arena_bytes_of(r, root);
-        }
-        /* What lies in place of an input takes no more. */
-        const size_t shared = !in_place ? 0 : freed < r->made[order[i]] ? freed : r->made[order[i]];
-        if (live - shared + step->call.scratch > peak) peak = live - shared + step->call.scratch;
-        for (uint32_t k = 0; k < n->n_outputs; k++)
-            if (last[n->first_value + k] == i && !b->at_end[n->first_value + k])
-                freed += arena_bytes_of(r, n->first_value + k);
-        live -= freed;
-    }
-    return peak;
-}
-
 /* ---- the order ----------------------------------------------------------------------------- */
 
 static rill_status apply(reorder *r, const uint32_t *order)
@@ -198,6 +145,26 @@ static rill_status apply(reorder *r, const uint32_t *order)
     return RILL_OK;
 }
 
+static void measure(reorder *r)
+{
+    for (uint32_t s = 0; s < r->n; s++)
+        for (uint32_t k = 0; k < node_of(r, s)->n_outputs; k++) {
+            size_t bytes = 0;
+            const uint32_t value = node_of(r, s)->first_value + k;
+            if (r->b->p->places[r->b->root[value]].kind == RILL_PLACE_NONE)
+                rill_type_bytes(&r->b->g->values[value].type, &bytes);
+            r->made[s] += bytes;
+        }
+}
+
+/* `nodes` and `uses` are scratch. */
+static size_t peak_of(const reorder *r, const uint32_t *order, uint32_t *nodes, rill_root_use *uses)
+{
+    for (uint32_t i = 0; i < r->n; i++)
+        nodes[i] = r->b->p->steps[r->first + (order ? order[i] : i)].node;
+    return rill_compile_peak(r->b, nodes, r->n, uses);
+}
+
 rill_status rill_compile_order(rill_builder *b, const rill_part *part)
 {
     reorder r = {.b = b, .first = part->first, .n = part->n};
@@ -206,17 +173,17 @@ rill_status rill_compile_order(rill_builder *b, const rill_part *part)
     r.made = rill_builder_take(b, r.n, sizeof *r.made);
     r.edge_first = rill_builder_take(b, r.n, sizeof *r.edge_first);
     r.edge_next = rill_builder_take(b, b->g->n_edges, sizeof *r.edge_next);
-    uint32_t *given = rill_builder_take(b, r.n, sizeof *given);
     uint32_t *order = rill_builder_take(b, r.n, sizeof *order);
-    uint32_t *last = rill_builder_take(b, b->g->n_values, sizeof *last);
-    if (!r.group || !r.turn || !r.made || !r.edge_first || !r.edge_next || !given || !order ||
-        !last)
+    uint32_t *nodes = rill_builder_take(b, r.n, sizeof *nodes);
+    rill_root_use *uses = rill_builder_take(b, b->g->n_values, sizeof *uses);
+    if (!r.group || !r.turn || !r.made || !r.edge_first || !r.edge_next || !order || !nodes ||
+        !uses)
         return rill_builder_nomem(b);
     list_edges(&r);
     measure(&r);
     find_groups(&r);
     find_turns(&r);
     if (!sort_steps(&r, order)) return rill_builder_nomem(b);
-    for (uint32_t s = 0; s < r.n; s++) given[s] = s;
-    return peak_of(&r, order, last) < peak_of(&r, given, last) ? apply(&r, order) : RILL_OK;
+    const size_t given = peak_of(&r, NULL, nodes, uses);
+    return peak_of(&r, order, nodes, uses) < given ? apply(&r, order) : RILL_OK;
 }

@@ -8,7 +8,7 @@
 
 #include "ops/evaluate.h"
 
-/* ---- liveness and roots ---------------------------------------------------------------------- */
+/* ---- liveness -------------------------------------------------------------------------------- */
 
 static void mark_live(rill_builder *b)
 {
@@ -23,21 +23,6 @@ static void mark_live(rill_builder *b)
         for (uint32_t k = 0; b->live[i] && k < n->n_inputs; k++)
             if (rill_node_reads(n, k)) b->live[rill_value_at(g, n->inputs[k])->node] = true;
     }
-}
-
-static void find_roots(rill_builder *b)
-{
-    for (size_t i = 0; i < b->g->n_nodes; i++) {
-        const rill_node_s *n = &b->g->nodes[i];
-        for (uint32_t k = 0; k < n->n_outputs; k++)
-            b->root[n->first_value + k] = n->first_value + k;
-        if (rill_node_is_alias(n)) b->root[n->first_value] = b->root[n->inputs[0].ref - 1];
-    }
-}
-
-static bool is_step(const rill_node_s *n)
-{
-    return n->kind == RILL_NODE_OP && !rill_node_is_alias(n);
 }
 
 /* ---- sources ------------------------------------------------------------------------------- */
@@ -188,7 +173,12 @@ static rill_status make_step(rill_builder *b, size_t node, bool prologue)
                                  .memory = &p->memory},
                         .first_pointer = p->n_pointers};
     RILL_TRY(choose_kernel(b, step, n));
-    estimate_cost(step);
+    if (b->role[node] == RILL_ROLE_JOIN) {
+        step->call.n_phases = 0;
+        step->call.scratch = step->call.thread_scratch = 0;
+    } else {
+        estimate_cost(step);
+    }
     if (!prologue) {
         p->info.flops += step->flops;
         p->info.bytes += step->bytes;
@@ -205,12 +195,12 @@ static rill_status make_steps(rill_builder *b)
     rill_program *p = b->p;
     p->steps = rill_builder_keep(b, b->g->n_nodes, sizeof *p->steps);
     if (!p->steps) return rill_builder_nomem(b);
-    for (size_t i = 0; i < b->g->n_nodes; i++) b->step_of[i] = UINT32_MAX;
     for (int prologue = 1; prologue >= 0; prologue--) {
         rill_part *part = prologue ? &p->prologue : &p->main;
         part->first = p->n_steps;
         for (size_t i = 0; i < b->g->n_nodes; i++)
-            if (b->live[i] && is_step(&b->g->nodes[i]) && b->fixed[i] == (prologue == 1))
+            if (b->live[i] && b->role[i] >= RILL_ROLE_STEP && b->role[i] != RILL_ROLE_VIEW &&
+                b->fixed[i] == (prologue == 1))
                 RILL_TRY(make_step(b, i, prologue == 1));
         part->n = p->n_steps - part->first;
     }
@@ -224,14 +214,13 @@ rill_status rill_compile_steps(rill_builder *b)
     const rill_graph *g = b->g;
     b->live = rill_builder_take(b, g->n_nodes, sizeof *b->live);
     b->fixed = rill_builder_take(b, g->n_nodes, sizeof *b->fixed);
-    b->root = rill_builder_take(b, g->n_values, sizeof *b->root);
     b->step_of = rill_builder_take(b, g->n_nodes, sizeof *b->step_of);
     b->p->places = rill_builder_keep(b, g->n_values, sizeof *b->p->places);
-    if (!b->live || !b->fixed || !b->root || !b->step_of || !b->p->places)
-        return rill_builder_nomem(b);
+    if (!b->live || !b->fixed || !b->step_of || !b->p->places) return rill_builder_nomem(b);
     mark_live(b);
-    find_roots(b);
     RILL_TRY(place_sources(b));
     if (!b->p->observable && b->options->level > 0) mark_fixed(b);
+    for (size_t i = 0; i < g->n_nodes; i++) b->step_of[i] = UINT32_MAX;
+    RILL_TRY(rill_compile_views(b));
     return make_steps(b);
 }

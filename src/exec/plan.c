@@ -50,6 +50,11 @@ static rill_status check_buffer(const rill_plan_spec *spec, uint32_t i, rill_err
             return rill_fail(err, RILL_ERR_INTERNAL,
                              "memory plan: buffer %u: reader %u, writer %u of %u steps", i,
                              b->readers[k], b->writer, spec->n_steps);
+    for (uint32_t k = 0; k < b->n_others; k++)
+        if (b->others[k] <= b->writer || b->others[k] >= spec->n_steps)
+            return rill_fail(err, RILL_ERR_INTERNAL,
+                             "memory plan: buffer %u: writer %u, behind writer %u of %u steps", i,
+                             b->others[k], b->writer, spec->n_steps);
     for (uint32_t k = 0; k < b->n_in_place; k++)
         if (b->in_place[k] >= spec->n_buffers)
             return rill_fail(err, RILL_ERR_INTERNAL,
@@ -92,6 +97,8 @@ static bool may_replace(const rill_plan_work *w, const rill_plan_buffer *buffer,
         else if (!rill_plan_precedes(w, under->readers[k], buffer->writer))
             return false;
     }
+    for (uint32_t k = 0; k < under->n_others; k++)
+        if (!rill_plan_precedes(w, under->others[k], buffer->writer)) return false;
     return reads && rill_plan_precedes(w, under->writer, buffer->writer);
 }
 
@@ -173,8 +180,13 @@ bool rill_plan_before(const rill_plan_work *w, const rill_plan_block *x, const r
 {
     if (x->keep) return false;
     if (x->horizon < y->begin) return true;
-    for (uint32_t k = 0; k < x->n_ends; k++)
-        if (!rill_plan_precedes(w, w->ends[x->ends_at + k], y->begin)) return false;
+    const rill_plan_buffer *first = &w->spec->buffers[y->first];
+    for (uint32_t k = 0; k < x->n_ends; k++) {
+        const uint32_t end = w->ends[x->ends_at + k];
+        if (!rill_plan_precedes(w, end, y->begin)) return false;
+        for (uint32_t i = 0; i < first->n_others; i++)
+            if (!rill_plan_precedes(w, end, first->others[i])) return false;
+    }
     return true;
 }
 

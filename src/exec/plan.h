@@ -16,14 +16,17 @@
 
 typedef struct rill_plan_buffer {
     size_t size;             /* bytes; 0 is allowed and takes no place */
-    uint32_t writer;         /* the step that writes it */
+    uint32_t writer;         /* the step that writes it, or the first of those that write parts */
     const uint32_t *readers; /* steps after the writer, or the writer itself; in any order. None and
-                                not kept: needed while the writer runs (scratch) */
+                                not kept: needed while the writer runs (scratch). The last reader of
+                                a buffer of several writers follows them all */
     uint32_t n_readers;
     bool keep;                /* live to the end of the run */
     const uint32_t *in_place; /* buffers of the same size that the writer reads and may overwrite,
                                  best first */
     uint32_t n_in_place;
+    const uint32_t *others; /* further steps that write parts of it */
+    uint32_t n_others;
 } rill_plan_buffer;
 
 typedef struct rill_plan_spec {

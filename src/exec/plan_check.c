@@ -36,9 +36,29 @@ static void close_order(closure *c, const rill_plan_spec *spec, const rill_plan 
 static bool done_before(const closure *c, const rill_plan_buffer *b, uint32_t step, uint32_t except)
 {
     if (b->keep || !before(c, b->writer, step)) return false;
+    for (uint32_t k = 0; k < b->n_others; k++)
+        if (!before(c, b->others[k], step)) return false;
     for (uint32_t k = 0; k < b->n_readers; k++)
         if (b->readers[k] != except && !before(c, b->readers[k], step)) return false;
     return true;
+}
+
+/* Everyone who uses `a` is done before anyone writes `b`. */
+static bool over_before(const closure *c, const rill_plan_buffer *a, const rill_plan_buffer *b)
+{
+    if (!done_before(c, a, b->writer, RILL_PLAN_NONE)) return false;
+    for (uint32_t k = 0; k < b->n_others; k++)
+        if (!done_before(c, a, b->others[k], RILL_PLAN_NONE)) return false;
+    return true;
+}
+
+/* Whether the step waits for some of those who write the buffer. */
+static bool waits(const closure *c, const rill_plan_buffer *b, uint32_t step)
+{
+    bool found = step == b->writer || before(c, b->writer, step);
+    for (uint32_t k = 0; k < b->n_others && !found; k++)
+        found = step == b->others[k] || before(c, b->others[k], step);
+    return found;
 }
 
 /* `over` was asked to lie in place of `under`, lies exactly there, and its writer is the last user.
@@ -61,8 +81,7 @@ static rill_status check_pair(const closure *c, const rill_plan_spec *spec, cons
     const rill_plan_buffer *a = &spec->buffers[i], *b = &spec->buffers[j];
     const size_t at = plan->offset[i], bt = plan->offset[j];
     if (at + a->size <= bt || bt + b->size <= at) return RILL_OK;
-    if (done_before(c, a, b->writer, RILL_PLAN_NONE) ||
-        done_before(c, b, a->writer, RILL_PLAN_NONE) || replaces(c, spec, plan, i, j) ||
+    if (over_before(c, a, b) || over_before(c, b, a) || replaces(c, spec, plan, i, j) ||
         replaces(c, spec, plan, j, i))
         return RILL_OK;
     return rill_fail(err, RILL_ERR_INTERNAL,
@@ -84,7 +103,7 @@ static rill_status check(const closure *c, const rill_plan_spec *spec, const ril
                              "memory plan: buffer %" PRIu32 " at @%zu+%zu of an arena of %zu bytes",
                              i, plan->offset[i], b->size, plan->arena_bytes);
         for (uint32_t k = 0; k < b->n_readers; k++)
-            if (b->readers[k] != b->writer && !before(c, b->writer, b->readers[k]))
+            if (!waits(c, b, b->readers[k]))
                 return rill_fail(err, RILL_ERR_INTERNAL,
                                  "memory plan: step %" PRIu32 " reads buffer %" PRIu32
                                  " but does not wait for its writer, step %" PRIu32,

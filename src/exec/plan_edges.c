@@ -50,8 +50,10 @@ static bool wait_for(serialiser *s, uint32_t buffer, uint32_t step)
 }
 
 /* The segments that the range overlaps give way to one of this block. */
-static bool lay(serialiser *s, segment new, uint32_t step)
+static bool lay(serialiser *s, segment new)
 {
+    const rill_plan_block *blocks = s->w->blocks;
+    const rill_plan_buffer *first = &s->w->spec->buffers[blocks[new.block].first];
     size_t lo = 0, hi = s->n;
     while (lo < hi) {
         const size_t mid = lo + (hi - lo) / 2;
@@ -61,8 +63,12 @@ static bool lay(serialiser *s, segment new, uint32_t step)
             hi = mid;
     }
     size_t end = lo;
-    for (; end < s->n && s->segments[end].begin < new.end; end++)
-        if (!wait_for(s, s->w->blocks[s->segments[end].block].last, step)) return false;
+    for (; end < s->n && s->segments[end].begin < new.end; end++) {
+        const uint32_t before = blocks[s->segments[end].block].last;
+        if (!wait_for(s, before, first->writer)) return false;
+        for (uint32_t i = 0; i < first->n_others; i++)
+            if (!wait_for(s, before, first->others[i])) return false;
+    }
     segment put[3];
     size_t k = 0;
     if (end > lo && s->segments[lo].begin < new.begin)
@@ -97,7 +103,7 @@ rill_status rill_plan_serialise(const rill_plan_work *w, rill_plan *plan, bool *
     for (uint32_t b = 0; ok && *done && b < w->n_blocks; b++) {
         const rill_plan_block *block = &w->blocks[b];
         const size_t begin = plan->offset[block->first];
-        ok = lay(&s, (segment){begin, begin + block->size, b}, block->begin);
+        ok = lay(&s, (segment){begin, begin + block->size, b});
         *done = s.n <= MAX_SEGMENTS;
     }
     rill_free(w->ctx, s.segments, (MAX_SEGMENTS + 2) * sizeof *s.segments);

@@ -9,7 +9,7 @@
  * the last, which all other uses precede. All of this is as seen by `serial` or not. */
 typedef struct rill_plan_block {
     uint32_t first, last;     /* buffers */
-    uint32_t begin;           /* the step that writes the first */
+    uint32_t begin;           /* the step that writes the first; others follow, see plan.h */
     uint32_t end;             /* the highest of `ends` */
     uint32_t horizon;         /* every step with a higher number follows all of `ends` */
     uint32_t ends_at, n_ends; /* in work.ends: readers of the last that precede no other one */

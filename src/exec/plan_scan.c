@@ -89,6 +89,17 @@ static bool add_edges(const scan *s, const rill_plan_block *owner, uint32_t step
     return true;
 }
 
+/* Makes all who write the block wait for the ends of the owner. */
+static bool wait_for(const scan *s, const rill_plan_block *owner, const rill_plan_block *block,
+                     rill_placement *out)
+{
+    const rill_plan_buffer *first = &s->w->spec->buffers[block->first];
+    if (!add_edges(s, owner, block->begin, out)) return false;
+    for (uint32_t i = 0; i < first->n_others; i++)
+        if (!add_edges(s, owner, first->others[i], out)) return false;
+    return true;
+}
+
 /* Makes a step of the main chain wait for owners that ended long ago: one edge each, and all that
  * follows that step may use their ranges. */
 static bool anchor(scan *s, uint32_t step, rill_placement *out)
@@ -171,8 +182,7 @@ static bool take(scan *s, fit f, const rill_plan_block *block, rill_placement *o
     size_t need = block->size;
     for (size_t i = f.first; i < f.first + f.n; i++) {
         const range r = s->ranges[i];
-        if (r.owner != NOBODY && !add_edges(s, &s->w->blocks[r.owner], block->begin, out))
-            return false;
+        if (r.owner != NOBODY && !wait_for(s, &s->w->blocks[r.owner], block, out)) return false;
         if (r.size > need) {
             s->ranges[i] = (range){r.begin + need, r.size - need, r.owner, r.horizon};
             f.n--;

@@ -21,7 +21,7 @@ typedef enum rill_place_kind {
 typedef struct rill_place {
     rill_place_kind kind;
     uint32_t index;
-    size_t offset; /* ARENA, KEPT */
+    size_t offset; /* there */
 } rill_place;
 
 typedef struct rill_step {

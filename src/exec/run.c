@@ -82,19 +82,20 @@ void *rill_run_pointer(const rill_run *run, const rill_place *place)
 {
     const rill_session *s = run->session;
     const rill_program *p = run->instance->program;
+    const size_t at = place->offset;
     switch (place->kind) {
     case RILL_PLACE_ARENA:
-        return (char *)s->arena + place->offset;
+        return (char *)s->arena + at;
     case RILL_PLACE_KEPT:
-        return (char *)run->instance->kept + place->offset;
+        return (char *)run->instance->kept + at;
     case RILL_PLACE_CONSTANT:
-        return p->graph->nodes[place->index].data->data;
+        return (char *)p->graph->nodes[place->index].data->data + at;
     case RILL_PLACE_INPUT:
-        return (void *)(uintptr_t)run->instance->input_data[place->index];
+        return (char *)(uintptr_t)run->instance->input_data[place->index] + at;
     case RILL_PLACE_VARIABLE:
-        return s->variables[place->index].now->data;
+        return (char *)s->variables[place->index].now->data + at;
     case RILL_PLACE_NEXT:
-        return s->variables[place->index].next;
+        return (char *)s->variables[place->index].next + at;
     default:
         return NULL;
     }

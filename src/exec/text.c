@@ -24,7 +24,8 @@ static void add_step(rill_text *t, const rill_program *p, uint32_t s, size_t wid
     rill_text_node(t, p->graph, n);
     rill_text_pad(t, start, width);
     rill_text_node_types(t, p->graph, n);
-    rill_text_add(t, "  kernel=%s units=", step->kernel->name);
+    const bool works = step->call.n_phases > 0;
+    rill_text_add(t, "  kernel=%s units=%s", works ? step->kernel->name : "none", works ? "" : "0");
     for (uint32_t i = 0; i < step->call.n_phases; i++)
         rill_text_add(t, "%s%lld", i ? "+" : "", (long long)step->call.units[i]);
     for (uint32_t k = 0; k < n->n_outputs; k++) add_place(t, p, n->first_value + k);

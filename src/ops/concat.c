@@ -112,6 +112,15 @@ static rill_status run_concat(const rill_task *task)
     return RILL_OK;
 }
 
+/* Nothing but ones before the axis. */
+static bool joins_concat(const rill_call *call)
+{
+    const rill_shape *y = &call->out[0].shape;
+    for (int32_t i = 0; i < axis_of(call); i++)
+        if (y->dims[i] != 1) return false;
+    return true;
+}
+
 static const rill_kernel concat_kernels[] = {{"reference", NULL, prepare_concat, run_concat}};
 
 static void vjp_concat(const rill_vjp *v)
@@ -154,6 +163,7 @@ const rill_op rill_op_concat = {
     .infer = infer_concat,
     .kernels = concat_kernels,
     .n_kernels = RILL_LEN(concat_kernels),
+    .joins = joins_concat,
     .gradient = RILL_GRADIENT_VJP,
     .vjp = vjp_concat,
     .cost = cost_concat,
@@ -261,6 +271,7 @@ const rill_op rill_op_concat_part = {
     .infer = infer_part,
     .kernels = part_kernels,
     .n_kernels = RILL_LEN(part_kernels),
+    .view = view_part,
     .gradient = RILL_GRADIENT_VJP,
     .vjp = vjp_part,
     .cost = rill_cost_copy,

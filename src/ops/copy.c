@@ -236,6 +236,18 @@ void rill_copy_plain(const rill_copy *c, const void *src, void *dst)
     }
 }
 
+bool rill_copy_is_view(const rill_copy *c, size_t *offset)
+{
+    int64_t count = 1;
+    bool same = true;
+    for (int32_t k = 0; k < c->rank; k++) {
+        same = same && (c->dims[k] == 1 || c->src[k] == c->dst[k]);
+        count *= c->dims[k];
+    }
+    *offset = count == 0 ? 0 : (size_t)c->src_offset * (size_t)c->size;
+    return same || count == 0;
+}
+
 /* ---- ops that are one copy ------------------------------------------------------------------- */
 
 rill_status rill_copy_prepare(rill_call *call, rill_copy *c)

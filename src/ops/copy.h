@@ -26,6 +26,9 @@ void rill_copy_run(const rill_copy *c, const void *src, void *dst, int64_t unit)
 
 /* The same by the definition, of a copy that was not planned. */
 void rill_copy_plain(const rill_copy *c, const void *src, void *dst);
+/* Whether a copy that was not planned, into the whole of a tensor, leaves the bytes of the source
+ * from *offset on as they are. */
+bool rill_copy_is_view(const rill_copy *c, size_t *offset);
 
 /* Most ops of the family are one copy of input 0 into output 0, in some over a filled output. The
  * op says which copy; these macros make its kernels of that. */
@@ -51,6 +54,12 @@ void rill_copy_task_plain_filled(const rill_task *task, const rill_copy *c, doub
         describe(task->call, &c);                                       \
         rill_copy_task_plain(task, &c);                                 \
         return RILL_OK;                                                 \
+    }                                                                   \
+    static bool view_##name(const rill_call *call, size_t *offset)      \
+    {                                                                   \
+        rill_copy c;                                                    \
+        describe(call, &c);                                             \
+        return rill_copy_is_view(&c, offset);                           \
     }                                                                   \
     static const rill_kernel name##_kernels[] = {                       \
         {"strided", NULL, prepare_##name, rill_copy_task},              \

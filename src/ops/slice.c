@@ -178,6 +178,7 @@ const rill_op rill_op_slice = {
     .infer = infer_slice,
     .kernels = slice_kernels,
     .n_kernels = RILL_LEN(slice_kernels),
+    .view = view_slice,
     .gradient = RILL_GRADIENT_VJP,
     .vjp = vjp_slice,
     .cost = rill_cost_copy,

@@ -80,6 +80,7 @@ const rill_op rill_op_transpose = {
     .infer = infer_transpose,
     .kernels = transpose_kernels,
     .n_kernels = RILL_LEN(transpose_kernels),
+    .view = view_transpose,
     .gradient = RILL_GRADIENT_VJP,
     .vjp = vjp_transpose,
     .cost = rill_cost_copy,

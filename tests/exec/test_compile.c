@@ -52,6 +52,35 @@ static bool is_before(const proof *f, uint32_t a, uint32_t b)
     return f->before[(size_t)a * f->part->n + b];
 }
 
+/* Aliases and views have no step; the step of a join has no work. */
+static void find_roots(proof *f)
+{
+    const rill_graph *g = f->p->graph;
+    bool *has_step = calloc(g->n_nodes + 1, 1), *is_join = calloc(g->n_nodes + 1, 1);
+    assert_true(has_step && is_join);
+    for (uint32_t s = 0; s < f->p->n_steps; s++) {
+        has_step[f->p->steps[s].node] = true;
+        is_join[f->p->steps[s].node] = f->p->steps[s].call.n_phases == 0;
+    }
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        const rill_node_s *node = &g->nodes[i];
+        for (uint32_t k = 0; k < node->n_outputs; k++)
+            f->root[node->first_value + k] = node->first_value + k;
+        if (node->kind == RILL_NODE_OP && !has_step[i] && node->n_inputs > 0)
+            f->root[node->first_value] = f->root[node->inputs[0].ref - 1];
+    }
+    for (size_t i = g->n_nodes; i-- > 0;) {
+        const rill_node_s *node = &g->nodes[i];
+        for (uint32_t k = 0; is_join[i] && k < node->n_inputs; k++) {
+            const uint32_t part = f->root[node->inputs[k].ref - 1];
+            for (size_t v = 0; v < g->n_values; v++)
+                if (f->root[v] == part) f->root[v] = f->root[node->first_value];
+        }
+    }
+    free(has_step);
+    free(is_join);
+}
+
 static proof make_proof(const rill_program *p, const rill_part *part)
 {
     size_t n = part->n;
@@ -64,32 +93,37 @@ static proof make_proof(const rill_program *p, const rill_part *part)
             f.before[a * n + b] = true;
             for (size_t c = b; c < n; c++) f.before[a * n + c] |= f.before[b * n + c];
         }
-    for (size_t i = 0; i < p->graph->n_nodes; i++) {
-        const rill_node_s *node = &p->graph->nodes[i];
-        for (uint32_t k = 0; k < node->n_outputs; k++)
-            f.root[node->first_value + k] = node->first_value + k;
-        if (node->kind == RILL_NODE_OP && (node->op->flags & RILL_OP_ALIAS))
-            f.root[node->first_value] = f.root[node->inputs[0].ref - 1];
-    }
+    find_roots(&f);
     return f;
 }
 
-static uint32_t writer_of(const proof *f, uint32_t value)
+static const rill_step *step_at(const proof *f, uint32_t step)
 {
-    for (uint32_t s = 0; s < f->part->n; s++)
-        if (f->p->steps[f->part->first + s].node == f->p->graph->values[value].node) return s;
-    return UINT32_MAX;
+    return &f->p->steps[f->part->first + step];
+}
+
+/* Whether the step writes bytes of the value; what is joined is written before the join. */
+static bool writes_value(const proof *f, uint32_t step, uint32_t value)
+{
+    const rill_node_s *n = &f->p->graph->nodes[step_at(f, step)->node];
+    if (step_at(f, step)->call.n_phases == 0) return false;
+    for (uint32_t k = 0; k < n->n_outputs; k++)
+        if (f->root[n->first_value + k] == value) return true;
+    return false;
 }
 
 static bool reads_value(const proof *f, uint32_t step, uint32_t value)
 {
-    const rill_node_s *n = &f->p->graph->nodes[f->p->steps[f->part->first + step].node];
-    for (uint32_t i = 0; i < n->n_inputs; i++) {
-        const rill_port *port = &n->op->inputs[i < n->op->n_inputs ? i : n->op->n_inputs - 1];
-        if (rill_valid(n->inputs[i]) && !(port->flags & RILL_PORT_SHAPE_ONLY) &&
-            f->root[n->inputs[i].ref - 1] == value)
-            return true;
-    }
+    const rill_node_s *n = &f->p->graph->nodes[step_at(f, step)->node];
+    for (uint32_t i = 0; i < n->n_inputs; i++)
+        if (rill_node_reads(n, i) && f->root[n->inputs[i].ref - 1] == value) return true;
+    return false;
+}
+
+static bool is_made(const proof *f, uint32_t value)
+{
+    for (uint32_t s = 0; s < f->part->n; s++)
+        if (writes_value(f, s, value)) return true;
     return false;
 }
 
@@ -103,18 +137,25 @@ static bool is_kept(const proof *f, uint32_t value)
     return false;
 }
 
-/* Nobody needs a any more when b is written: all readers of a are done, or the writer of b is the
+/* Nobody needs a any more when `writer` writes b: all users of a are done, or the writer is the
  * last of them, works in place and writes where it reads. */
-static bool is_over(const proof *f, uint32_t a, uint32_t b)
+static bool is_over_for(const proof *f, uint32_t a, uint32_t b, uint32_t writer)
 {
-    uint32_t writer = writer_of(f, b);
-    if (is_kept(f, a) || !is_before(f, writer_of(f, a), writer)) return false;
     for (uint32_t s = 0; s < f->part->n; s++) {
-        if (!reads_value(f, s, a) || is_before(f, s, writer)) continue;
-        bool in_place = s == writer && f->p->places[a].offset == f->p->places[b].offset &&
-                        (f->p->steps[f->part->first + s].call.op->flags & RILL_OP_INPLACE);
+        if (!(reads_value(f, s, a) || writes_value(f, s, a)) || is_before(f, s, writer)) continue;
+        bool in_place = s == writer && !writes_value(f, s, a) &&
+                        f->p->places[a].offset == f->p->places[b].offset &&
+                        (step_at(f, s)->call.op->flags & RILL_OP_INPLACE);
         if (!in_place) return false;
     }
+    return true;
+}
+
+static bool is_over(const proof *f, uint32_t a, uint32_t b)
+{
+    if (is_kept(f, a)) return false;
+    for (uint32_t s = 0; s < f->part->n; s++)
+        if (writes_value(f, s, b) && !is_over_for(f, a, b, s)) return false;
     return true;
 }
 
@@ -137,10 +178,10 @@ static size_t prove_part(const rill_program *p, const rill_part *part)
     proof f = make_proof(p, part);
     size_t shared = 0;
     for (uint32_t b = 0; b < p->graph->n_values; b++) {
-        if (p->places[b].kind != RILL_PLACE_ARENA || writer_of(&f, b) == UINT32_MAX) continue;
+        if (p->places[b].kind != RILL_PLACE_ARENA || f.root[b] != b || !is_made(&f, b)) continue;
         assert_true(p->places[b].offset + bytes_of(p, b) <= p->arena_bytes);
         for (uint32_t a = 0; a < b; a++) {
-            if (p->places[a].kind != RILL_PLACE_ARENA || writer_of(&f, a) == UINT32_MAX ||
+            if (p->places[a].kind != RILL_PLACE_ARENA || f.root[a] != a || !is_made(&f, a) ||
                 !overlap(p, a, b))
                 continue;
             shared++;

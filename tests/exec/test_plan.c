@@ -93,13 +93,14 @@ static void a_step_beside_the_chain_precedes_its_exit(void **state)
 
 /* ---- random plans -------------------------------------------------------------------------- */
 
-enum { MAX_BUFFERS = 400, MAX_READERS = 4, MAX_HINTS = 3 };
+enum { MAX_BUFFERS = 600, MAX_READERS = 4, MAX_HINTS = 3, MAX_OTHERS = 3 };
 
 typedef struct problem {
     dag g;
     rill_plan_buffer buffers[MAX_BUFFERS];
     uint32_t readers[MAX_BUFFERS][MAX_READERS];
     uint32_t hints[MAX_BUFFERS][MAX_HINTS];
+    uint32_t others[MAX_BUFFERS][MAX_OTHERS];
     rill_plan_spec spec;
 } problem;
 
@@ -107,8 +108,11 @@ static uint32_t add_buffer(problem *p, uint32_t writer, size_t size)
 {
     const uint32_t i = p->spec.n_buffers++;
     assert_true(i < MAX_BUFFERS);
-    p->buffers[i] = (rill_plan_buffer){
-        .size = size, .writer = writer, .readers = p->readers[i], .in_place = p->hints[i]};
+    p->buffers[i] = (rill_plan_buffer){.size = size,
+                                       .writer = writer,
+                                       .readers = p->readers[i],
+                                       .in_place = p->hints[i],
+                                       .others = p->others[i]};
     return i;
 }
 
@@ -131,6 +135,32 @@ static void problem_init(problem *p, dag g)
     p->spec.buffers = p->buffers;
 }
 
+/* A buffer that the steps before `step` write parts of; some who follow one of them read that part.
+ */
+static void add_joined(problem *p, rill_random *r, uint32_t step, size_t size)
+{
+    const dag *g = &p->g;
+    uint32_t b = UINT32_MAX;
+    for (uint32_t i = 0; i < step; i++) {
+        bool leads = false;
+        for (uint32_t e = g->succ_first[i]; e < g->succ_first[i + 1]; e++)
+            leads = leads || g->succ[e] == step;
+        if (!leads) continue;
+        if (b == UINT32_MAX) {
+            b = add_buffer(p, i, size);
+            add_reader(p, b, step);
+        } else if (p->buffers[b].n_others < MAX_OTHERS) {
+            p->others[b][p->buffers[b].n_others++] = i;
+        }
+        for (uint32_t e = g->succ_first[i]; e < g->succ_first[i + 1]; e++)
+            if (rill_random_below(r, 6) == 0) add_reader(p, b, g->succ[e]);
+    }
+    if (b == UINT32_MAX) return;
+    p->buffers[b].keep = rill_random_below(r, 12) == 0;
+    for (uint32_t e = g->succ_first[step]; e < g->succ_first[step + 1]; e++)
+        add_reader(p, b, g->succ[e]);
+}
+
 /* Each step writes up to two buffers, read by some of its successors; sizes are few, so that hints
  * often fit. */
 static void random_problem(problem *p, rill_random *r, uint32_t n, uint32_t reach)
@@ -145,8 +175,11 @@ static void random_problem(problem *p, rill_random *r, uint32_t n, uint32_t reac
             for (uint32_t e = p->g.succ_first[i]; e < p->g.succ_first[i + 1]; e++)
                 if (rill_random_below(r, 3) != 0) add_reader(p, b, p->g.succ[e]);
         }
+    for (uint32_t i = 1; i < n; i++)
+        if (rill_random_below(r, 6) == 0)
+            add_joined(p, r, i, sizes[rill_random_below(r, RILL_LEN(sizes))]);
     for (uint32_t b = 0; b < p->spec.n_buffers; b++)
-        for (uint32_t u = 0; u < p->spec.n_buffers; u++)
+        for (uint32_t u = 0; u < p->spec.n_buffers && p->buffers[b].n_others == 0; u++)
             for (uint32_t k = 0; k < p->buffers[u].n_readers; k++)
                 if (p->buffers[u].readers[k] == p->buffers[b].writer) add_hint(p, b, u);
 }
