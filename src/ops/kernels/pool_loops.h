@@ -1,9 +1,52 @@
-/* pool_loops.h: the loops of pool.c for one dtype; included once for each, with TYPE and NAME. */
+/* pool_loops.h: the loops of pool.c for one dtype; included once for each, with TYPE, INDEX_TYPE
+ * and NAME defined. */
+
+typedef INDEX_TYPE NAME(index);
+typedef TYPE NAME(wide)
+    __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(TYPE)), may_alias));
+typedef TYPE NAME(few) __attribute__((vector_size(FEW_BYTES), aligned(sizeof(TYPE)), may_alias));
+typedef INDEX_TYPE NAME(wide_index) __attribute__((vector_size(VECTOR_BYTES)));
+typedef INDEX_TYPE NAME(few_index) __attribute__((vector_size(FEW_BYTES)));
 
 /* The input cells [h0, h1) x [w0, w1) of a window. */
 typedef struct NAME(cells) {
     int64_t h0, h1, w0, w1;
 } NAME(cells);
+
+#define SELECT SELECT_LANES
+#define V NAME(wide)
+#define INDEX NAME(wide_index)
+#define GROUP(name) NAME(name##_of_wide)
+#include "ops/kernels/pool_group.h"
+#undef V
+#undef INDEX
+#undef GROUP
+#define V NAME(few)
+#define INDEX NAME(few_index)
+#define GROUP(name) NAME(name##_of_few)
+#include "ops/kernels/pool_group.h"
+#undef V
+#undef INDEX
+#undef GROUP
+#undef SELECT
+#define SELECT(V, better, a, b) ((better) ? (a) : (b))
+#define V TYPE
+#define INDEX NAME(index)
+#define GROUP(name) NAME(name##_of_one)
+#include "ops/kernels/pool_group.h"
+#undef V
+#undef INDEX
+#undef GROUP
+#undef SELECT
+
+/* CALL(kind, c) for the channels c = c0 .. c1 - 1 in groups of each kind. */
+#define GROUPS(CALL, c0, c1)                                                             \
+    do {                                                                                 \
+        int64_t c = c0;                                                                  \
+        for (; c + NAME(LANES_of_wide) <= (c1); c += NAME(LANES_of_wide)) CALL(wide, c); \
+        for (; c + NAME(LANES_of_few) <= (c1); c += NAME(LANES_of_few)) CALL(few, c);    \
+        for (; c < (c1); c++) CALL(one, c);                                              \
+    } while (0)
 
 static inline NAME(cells) NAME(cells_of)(const rill_pool *p, int64_t oh, int64_t ow)
 {
@@ -23,45 +66,14 @@ static inline const TYPE *NAME(image_in)(const rill_pool *p, const void *x, int6
 
 static void NAME(max)(const rill_pool *p, const void *x, void *y, int64_t row, int64_t end)
 {
-    const int64_t n = p->channels;
-    TYPE *restrict best = (TYPE *)y + row * p->w.out * n;
+    TYPE *to = (TYPE *)y + row * p->w.out * p->channels;
     for (; row < end; row++) {
         const TYPE *image = NAME(image_in)(p, x, row / p->h.out);
-        for (int64_t ow = 0; ow < p->w.out; ow++, best += n) {
+        for (int64_t ow = 0; ow < p->w.out; ow++, to += p->channels) {
             const NAME(cells) at = NAME(cells_of)(p, row % p->h.out, ow);
-            memcpy(best, image + (at.h0 * p->w.in + at.w0) * n, (size_t)n * sizeof(TYPE));
-            for (int64_t h = at.h0; h < at.h1; h++) {
-                for (int64_t w = at.w0; w < at.w1; w++) {
-                    const TYPE *restrict cell = image + (h * p->w.in + w) * n;
-                    for (int64_t c = 0; c < n; c++) {
-                        const TYPE v = cell[c], b = best[c];
-                        best[c] = ((v > b) | (v != v)) ? v : b;
-                    }
-                }
-            }
-        }
-    }
-}
-
-/* The pixel of the image that holds the maximum of a window, for channels c0 .. c0 + n - 1. */
-static inline void NAME(argmax)(const rill_pool *p, const TYPE *image, NAME(cells) at, int64_t c0,
-                                int64_t n, TYPE *restrict best, int32_t *restrict pixel)
-{
-    const TYPE *first = image + (at.h0 * p->w.in + at.w0) * p->channels + c0;
-    for (int64_t c = 0; c < n; c++) {
-        best[c] = first[c];
-        pixel[c] = (int32_t)(at.h0 * p->w.in + at.w0);
-    }
-    for (int64_t h = at.h0; h < at.h1; h++) {
-        for (int64_t w = at.w0; w < at.w1; w++) {
-            const int32_t here = (int32_t)(h * p->w.in + w);
-            const TYPE *restrict cell = image + here * p->channels + c0;
-            for (int64_t c = 0; c < n; c++) {
-                const TYPE v = cell[c], b = best[c];
-                const int better = (v > b) | ((v != v) & (b == b));
-                best[c] = better ? v : b;
-                pixel[c] = better ? here : pixel[c];
-            }
+#define CALL(kind, c) NAME(max_of_##kind)(p, image + c, &at, to + c)
+            GROUPS(CALL, 0, p->channels);
+#undef CALL
         }
     }
 }
@@ -76,16 +88,16 @@ static void NAME(clear)(const rill_pool *p, TYPE *image, int64_t c0, int64_t c1)
 static void NAME(max_gradient)(const rill_pool *p, const void *x, const void *dy, void *dx,
                                int64_t image, int64_t c0, int64_t c1)
 {
-    TYPE best[RILL_POOL_BLOCK];
-    int32_t pixel[RILL_POOL_BLOCK];
     const TYPE *from = NAME(image_in)(p, x, image);
-    const TYPE *d = (const TYPE *)dy + image * p->h.out * p->w.out * p->channels + c0;
+    const TYPE *d = (const TYPE *)dy + image * p->h.out * p->w.out * p->channels;
     TYPE *to = (TYPE *)dx + image * p->h.in * p->w.in * p->channels;
     NAME(clear)(p, to, c0, c1);
     for (int64_t oh = 0; oh < p->h.out; oh++) {
         for (int64_t ow = 0; ow < p->w.out; ow++, d += p->channels) {
-            NAME(argmax)(p, from, NAME(cells_of)(p, oh, ow), c0, c1 - c0, best, pixel);
-            for (int64_t c = 0; c < c1 - c0; c++) to[pixel[c] * p->channels + c0 + c] += d[c];
+            const NAME(cells) at = NAME(cells_of)(p, oh, ow);
+#define CALL(kind, c) NAME(max_gradient_of_##kind)(p, from + c, &at, d + c, to + c)
+            GROUPS(CALL, c0, c1);
+#undef CALL
         }
     }
 }
@@ -93,20 +105,15 @@ static void NAME(max_gradient)(const rill_pool *p, const void *x, const void *dy
 static void NAME(max_pick)(const rill_pool *p, const void *x, const void *t, void *y, int64_t row,
                            int64_t end)
 {
-    TYPE best[RILL_POOL_BLOCK];
-    int32_t pixel[RILL_POOL_BLOCK];
-    const int64_t n = p->channels;
-    TYPE *to = (TYPE *)y + row * p->w.out * n;
+    TYPE *to = (TYPE *)y + row * p->w.out * p->channels;
     for (; row < end; row++) {
         const TYPE *image = NAME(image_in)(p, x, row / p->h.out);
         const TYPE *from = NAME(image_in)(p, t, row / p->h.out);
-        for (int64_t ow = 0; ow < p->w.out; ow++, to += n) {
+        for (int64_t ow = 0; ow < p->w.out; ow++, to += p->channels) {
             const NAME(cells) at = NAME(cells_of)(p, row % p->h.out, ow);
-            for (int64_t c0 = 0; c0 < n; c0 += RILL_POOL_BLOCK) {
-                const int64_t m = n - c0 < RILL_POOL_BLOCK ? n - c0 : RILL_POOL_BLOCK;
-                NAME(argmax)(p, image, at, c0, m, best, pixel);
-                for (int64_t c = 0; c < m; c++) to[c0 + c] = from[pixel[c] * n + c0 + c];
-            }
+#define CALL(kind, c) NAME(max_pick_of_##kind)(p, image + c, &at, from + c, to + c)
+            GROUPS(CALL, 0, p->channels);
+#undef CALL
         }
     }
 }
@@ -121,21 +128,15 @@ static inline TYPE NAME(count)(const rill_pool *p, int64_t oh, int64_t ow)
 
 static void NAME(avg)(const rill_pool *p, const void *x, void *y, int64_t row, int64_t end)
 {
-    const int64_t n = p->channels;
-    TYPE *restrict sum = (TYPE *)y + row * p->w.out * n;
+    TYPE *to = (TYPE *)y + row * p->w.out * p->channels;
     for (; row < end; row++) {
         const TYPE *image = NAME(image_in)(p, x, row / p->h.out);
-        for (int64_t ow = 0; ow < p->w.out; ow++, sum += n) {
+        for (int64_t ow = 0; ow < p->w.out; ow++, to += p->channels) {
             const NAME(cells) at = NAME(cells_of)(p, row % p->h.out, ow);
             const TYPE count = NAME(count)(p, row % p->h.out, ow);
-            memset(sum, 0, (size_t)n * sizeof(TYPE));
-            for (int64_t h = at.h0; h < at.h1; h++) {
-                for (int64_t w = at.w0; w < at.w1; w++) {
-                    const TYPE *restrict cell = image + (h * p->w.in + w) * n;
-                    for (int64_t c = 0; c < n; c++) sum[c] += cell[c];
-                }
-            }
-            for (int64_t c = 0; c < n; c++) sum[c] /= count;
+#define CALL(kind, c) NAME(avg_of_##kind)(p, image + c, &at, count, to + c)
+            GROUPS(CALL, 0, p->channels);
+#undef CALL
         }
     }
 }
@@ -143,19 +144,17 @@ static void NAME(avg)(const rill_pool *p, const void *x, void *y, int64_t row, i
 static void NAME(avg_gradient)(const rill_pool *p, const void *dy, void *dx, int64_t image,
                                int64_t c0, int64_t c1)
 {
-    const TYPE *d = (const TYPE *)dy + image * p->h.out * p->w.out * p->channels + c0;
+    const TYPE *d = (const TYPE *)dy + image * p->h.out * p->w.out * p->channels;
     TYPE *to = (TYPE *)dx + image * p->h.in * p->w.in * p->channels;
     NAME(clear)(p, to, c0, c1);
     for (int64_t oh = 0; oh < p->h.out; oh++) {
         for (int64_t ow = 0; ow < p->w.out; ow++, d += p->channels) {
             const NAME(cells) at = NAME(cells_of)(p, oh, ow);
             const TYPE count = NAME(count)(p, oh, ow);
-            for (int64_t h = at.h0; h < at.h1; h++) {
-                for (int64_t w = at.w0; w < at.w1; w++) {
-                    TYPE *restrict cell = to + (h * p->w.in + w) * p->channels + c0;
-                    for (int64_t c = 0; c < c1 - c0; c++) cell[c] += d[c] / count;
-                }
-            }
+#define CALL(kind, c) NAME(avg_gradient_of_##kind)(p, &at, count, d + c, to + c)
+            GROUPS(CALL, c0, c1);
+#undef CALL
         }
     }
 }
+#undef GROUPS
