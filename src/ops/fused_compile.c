@@ -10,7 +10,7 @@
 #include "ops/fused_program.h"
 
 enum {
-    TILE = 256,
+    TILE = 1024,
     LONG_RUN = 16384, /* elements of a tile of one step */
     CHAIN = 20,       /* operations of a chain; each has up to three links */
     MAX_OPERANDS = RILL_LOOP_MAX_OPERANDS,

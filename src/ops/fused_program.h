@@ -8,7 +8,7 @@
 #include "ops/walk.h"
 
 enum {
-    RILL_MAP_BUFFERS = 32768, /* bytes of all buffers of a tile: within the first-level cache */
+    RILL_MAP_BUFFERS = 16384, /* bytes of all buffers of a tile: half the first-level cache */
     RILL_MAP_STEPS = 4 * RILL_FUSED_INSTRUCTIONS + 2 * RILL_MAX_OUTPUTS,
     RILL_MAP_VALUES = RILL_MAP_INPUTS + RILL_MAP_STEPS,
     RILL_MAP_SLOTS = RILL_MAP_VALUES + RILL_MAX_OUTPUTS

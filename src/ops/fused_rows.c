@@ -13,7 +13,9 @@ enum {
     BLOCK = 2048,   /* elements of a block of rows that are shorter */
     GRAIN = 32768,  /* elements of a unit */
     COPIED = 65536, /* elements of a unit of the last phase */
-    LEVELS = 8      /* of the tree over a row */
+    LEVELS = 8,     /* of the tree over a row */
+    PAGE = 4096,
+    STAGGER = 1344
 };
 
 typedef enum store { OUTPUT, KEPT, PIECE, ROW } store;
@@ -120,12 +122,21 @@ static size_t round_up(size_t bytes)
     return (bytes + 63) & ~(size_t)63;
 }
 
+/* The next place whose offset in its page is k steps on. Inputs often begin with a page; a load
+ * that follows a store at the same offset of another page waits for it, so blocks keep away from
+ * each other and from the inputs. */
+static size_t stagger(size_t bytes, size_t k)
+{
+    const size_t want = k * STAGGER % PAGE, has = bytes % PAGE;
+    return bytes + (want >= has ? want - has : want + PAGE - has);
+}
+
 static rill_status find_places(const rill_fusing *u, plan *p, bool *streamed, rill_error *err)
 {
     const rill_form *f = u->form;
     place *places = rill_call_alloc(u->call, f->body->n_instructions * sizeof *places);
     if (!places) return rill_nomem(err, "fused");
-    size_t bytes = 0;
+    size_t bytes = 0, n_blocks = 0;
     for (uint32_t i = 0; i < f->body->n_instructions; i++) {
         place *to = &places[p->n_places];
         if (!f->needed[i] || f->kinds[i] == RILL_RESULT_VIEW || !find_place(u, i, to)) continue;
@@ -136,11 +147,11 @@ static rill_status find_places(const rill_fusing *u, plan *p, bool *streamed, ri
         }
         int64_t count = to->store == ROW ? p->block : p->block * p->n;
         if (to->store == PIECE && p->n > RILL_REDUCE_BLOCK) count = RILL_REDUCE_BLOCK;
-        to->at = bytes;
-        bytes += round_up((size_t)count * to->size) + 64; /* not all on the same cache sets */
+        to->at = to->store == ROW ? bytes : stagger(bytes, ++n_blocks);
+        bytes = to->at + round_up((size_t)count * to->size);
     }
     p->places = places;
-    u->call->thread_scratch = bytes;
+    u->call->thread_scratch = bytes + PAGE;
     return RILL_OK;
 }
 
@@ -250,10 +261,15 @@ typedef struct block {
     int64_t row, rows;
 } block;
 
+static char *scratch_of(const block *b)
+{
+    return (char *)(((uintptr_t)b->task->thread_scratch + PAGE - 1) & ~(uintptr_t)(PAGE - 1));
+}
+
 static void place_results(block *b)
 {
     for (const place *q = b->p->places; q < b->p->places + b->p->n_places; q++) {
-        char *scratch = b->task->thread_scratch;
+        char *scratch = scratch_of(b);
         void **base = &b->base[b->p->n_inputs + q->result];
         if (q->store == OUTPUT) {
             *base = b->task->out[q->at];
@@ -310,8 +326,7 @@ static void run_long_row(block *b, const stage *s)
         const int64_t first = b->row * p->n + at;
         for (const place *q = p->places; q < p->places + p->n_places; q++) {
             if (q->store == PIECE)
-                b->base[p->n_inputs + q->result] =
-                    origin((char *)b->task->thread_scratch + q->at, first, q->size);
+                b->base[p->n_inputs + q->result] = origin(scratch_of(b) + q->at, first, q->size);
         }
         reduce_leaf(b, s, true, trees, first, n);
         rill_part_run(&s->full, p->n_inputs, b->base, first, n);

@@ -67,40 +67,37 @@ MOVES(8)
 
 /* ---- chains ---------------------------------------------------------------------------------- */
 
+#define VECTORS 8 /* in the accumulator */
 #if defined(__AVX512F__)
-#define VECTOR_BYTES 64
-#define SQRT_f32(x) ((VEC)_mm512_sqrt_ps((__m512)(x)))
-#define SQRT_f64(x) ((VEC)_mm512_sqrt_pd((__m512d)(x)))
-#define STREAM(to, x) _mm512_stream_si512((void *)(to), (__m512i)(x))
+#define WIDE 64
+#define WIDE_SQRT_f32(x) ((__typeof__(x))_mm512_sqrt_ps((__m512)(x)))
+#define WIDE_SQRT_f64(x) ((__typeof__(x))_mm512_sqrt_pd((__m512d)(x)))
+#define WIDE_STREAM(to, x) _mm512_stream_si512((void *)(to), (__m512i)(x))
 #elif defined(__AVX2__)
-#define VECTOR_BYTES 32
-#define SQRT_f32(x) ((VEC)_mm256_sqrt_ps((__m256)(x)))
-#define SQRT_f64(x) ((VEC)_mm256_sqrt_pd((__m256d)(x)))
-#define STREAM(to, x) _mm256_stream_si256((void *)(to), (__m256i)(x))
+#define WIDE 32
+#define WIDE_SQRT_f32(x) ((__typeof__(x))_mm256_sqrt_ps((__m256)(x)))
+#define WIDE_SQRT_f64(x) ((__typeof__(x))_mm256_sqrt_pd((__m256d)(x)))
+#define WIDE_STREAM(to, x) _mm256_stream_si256((void *)(to), (__m256i)(x))
 #elif defined(__SSE2__)
-#define VECTOR_BYTES 16
-#define SQRT_f32(x) ((VEC)_mm_sqrt_ps((__m128)(x)))
-#define SQRT_f64(x) ((VEC)_mm_sqrt_pd((__m128d)(x)))
-#define STREAM(to, x) _mm_stream_si128((void *)(to), (__m128i)(x))
-#else /* one element, then */
-#define VECTOR_BYTES 8
-#define SQRT_f32(x) ((VEC){sqrtf((x)[0]), sqrtf((x)[1])})
-#define SQRT_f64(x) ((VEC){sqrt((x)[0])})
-#define STREAM(to, x) (*(VEC *)(void *)(to) = (x))
+#define WIDE 16
+#define WIDE_SQRT_f32(x) ((__typeof__(x))_mm_sqrt_ps((__m128)(x)))
+#define WIDE_SQRT_f64(x) ((__typeof__(x))_mm_sqrt_pd((__m128d)(x)))
+#define WIDE_STREAM(to, x) _mm_stream_si128((void *)(to), (__m128i)(x))
+#else
+#define WIDE 8
+#define WIDE_SQRT_f32(x) ((__typeof__(x)){sqrtf((x)[0]), sqrtf((x)[1])})
+#define WIDE_SQRT_f64(x) ((__typeof__(x)){sqrt((x)[0])})
+#define WIDE_STREAM(to, x) (*(__typeof__(x) *)(void *)(to) = (x))
 #endif
-
-enum { VECTORS = 8, MAX_BLOCK = VECTORS * VECTOR_BYTES }; /* of the accumulator */
+#define LANE_SQRT_f32(x) ((__typeof__(x)){sqrtf((x)[0])})
+#define LANE_SQRT_f64(x) ((__typeof__(x)){sqrt((x)[0])})
+#define LANE_STREAM(to, x) (*(__typeof__(x) *)(void *)(to) = (x))
 
 /* a where the mask is set, else b */
-#define BLEND(mask, a, b) \
+#define BLEND(VEC, mask, a, b) \
     ((VEC)(((mask) & (__typeof__(mask))(a)) | (~(mask) & (__typeof__(mask))(b))))
 
-#define EACH(EXPR)                    \
-    for (int v = 0; v < n_vec; v++) { \
-        const VEC a = acc[v];         \
-        acc[v] = EXPR;                \
-    }                                 \
-    break;
+/* A link with operand x, in memory or one element, and one without. */
 #define TWO(CODE, EXPR)                                                        \
     case RILL_LINK_##CODE:                                                     \
         for (int v = 0; v < n_vec; v++) {                                      \
@@ -118,124 +115,78 @@ enum { VECTORS = 8, MAX_BLOCK = VECTORS * VECTOR_BYTES }; /* of the accumulator 
         }                                                                      \
         break;                                                                 \
     }
-#define ONE(CODE, EXPR)    \
-    case RILL_LINK_##CODE: \
-        EACH(EXPR)
+#define ONE(CODE, EXPR)                   \
+    case RILL_LINK_##CODE:                \
+        for (int v = 0; v < n_vec; v++) { \
+            const VEC a = acc[v];         \
+            acc[v] = EXPR;                \
+        }                                 \
+        break;
 
-/* Bytes [offset, offset + n_vec vectors) of all slots. */
-#define CHAIN(DTYPE)                                                                          \
-    static inline __attribute__((always_inline)) void block_##DTYPE(                          \
-        const rill_link *links, uint32_t n_links, unsigned char *const *slots, size_t offset, \
-        const int n_vec)                                                                      \
-    {                                                                                         \
-        VEC acc[VECTORS];                                                                     \
-        for (int v = 0; v < VECTORS; v++) acc[v] = (VEC){0};                                  \
-        for (const rill_link *l = links; l < links + n_links; l++) {                          \
-            unsigned char *const one = slots[l->slot], *const at = one + offset;              \
-            switch (l->code) {                                                                \
-                TWO(load, x)                                                                  \
-                TWO(add, a + x)                                                               \
-                TWO(sub, a - x)                                                               \
-                TWO(sub_from, x - a)                                                          \
-                TWO(mul, a *x)                                                                \
-                TWO(div, a / x)                                                               \
-                TWO(div_into, x / a)                                                          \
-                TWO(maximum, BLEND((a >= x) | (a != a), a, x))                                \
-                TWO(maximum_of, BLEND((x >= a) | (x != x), x, a))                             \
-                TWO(minimum, BLEND((a <= x) | (a != a), a, x))                                \
-                TWO(minimum_of, BLEND((x <= a) | (x != x), x, a))                             \
-                ONE(neg, -a)                                                                  \
-                ONE(abs, (VEC)((IVEC)a & ABS_##DTYPE))                                        \
-                ONE(square, a *a)                                                             \
-                ONE(relu, BLEND(a <= (VEC){0}, (VEC){0}, a))                                  \
-                ONE(sqrt, SQRT_##DTYPE(a))                                                    \
-                ONE(rsqrt, 1 / SQRT_##DTYPE(a))                                               \
-                ONE(reciprocal, 1 / a)                                                        \
-            case RILL_LINK_stream:                                                            \
-                if (((uintptr_t)at & (VECTOR_BYTES - 1)) == 0 && n_vec == VECTORS) {          \
-                    for (int v = 0; v < n_vec; v++) STREAM(at + v * VECTOR_BYTES, acc[v]);    \
-                    break;                                                                    \
-                }                                                                             \
-                /* fall through */                                                            \
-            case RILL_LINK_store:                                                             \
-                for (int v = 0; v < n_vec; v++) ((VEC *)(void *)at)[v] = acc[v];              \
-                break;                                                                        \
-            default:                                                                          \
-                break;                                                                        \
-            }                                                                                 \
-        }                                                                                     \
-    }                                                                                         \
-    /* Less than a vector: on copies of the slots' ends. */                                   \
-    static void rest_##DTYPE(const rill_link *links, uint32_t n_links,                        \
-                             unsigned char *const *slots, size_t offset, size_t rest)         \
-    {                                                                                         \
-        VEC copies[2 * RILL_CHAIN_LINKS];                                                     \
-        unsigned char *shadow[2 * RILL_CHAIN_LINKS];                                          \
-        rill_link moved[RILL_CHAIN_LINKS];                                                    \
-        uint16_t n = 0;                                                                       \
-        for (uint32_t k = 0; k < n_links; k++) {                                              \
-            const unsigned char *from = slots[links[k].slot];                                 \
-            uint16_t at = 0;                                                                  \
-            while (at < k && links[at].slot != links[k].slot) at++;                           \
-            moved[k] = (rill_link){links[k].code, at < k ? moved[at].slot : n};               \
-            if (at < k) continue;                                                             \
-            shadow[n] = (unsigned char *)&copies[n];                                          \
-            if (is_one(links[k].code))                                                        \
-                shadow[n] = slots[links[k].slot];                                             \
-            else                                                                              \
-                memcpy(shadow[n], from + offset, rest);                                       \
-            n++;                                                                              \
-        }                                                                                     \
-        block_##DTYPE(moved, n_links, shadow, 0, 1);                                          \
-        for (uint32_t k = 0; k < n_links; k++) {                                              \
-            if (links[k].code == RILL_LINK_store || links[k].code == RILL_LINK_stream)        \
-                memcpy(slots[links[k].slot] + offset, shadow[moved[k].slot], rest);           \
-        }                                                                                     \
-    }                                                                                         \
-    static void chain_##DTYPE(const rill_link *links, uint32_t n_links,                       \
-                              unsigned char *const *slots, int64_t n)                         \
-    {                                                                                         \
-        const size_t bytes = (size_t)n * sizeof(T);                                           \
-        size_t at = 0;                                                                        \
-        for (; at + MAX_BLOCK <= bytes; at += MAX_BLOCK)                                      \
-            block_##DTYPE(links, n_links, slots, at, VECTORS);                                \
-        for (; at + VECTOR_BYTES <= bytes; at += VECTOR_BYTES)                                \
-            block_##DTYPE(links, n_links, slots, at, 1);                                      \
-        if (at < bytes) rest_##DTYPE(links, n_links, slots, at, bytes - at);                  \
+/* A whole chain on n_vec vectors at `offset` bytes of all slots. */
+#define BLOCK(NAME, TYPE, INT, BYTES, SQRT, STREAM)                                                \
+    typedef TYPE vec_##NAME __attribute__((vector_size(BYTES), aligned(sizeof(TYPE)), may_alias)); \
+    typedef INT int_##NAME __attribute__((vector_size(BYTES)));                                    \
+    static inline __attribute__((always_inline)) void block_##NAME(                                \
+        const rill_link *links, uint32_t n_links, unsigned char *const *slots, size_t offset,      \
+        const int n_vec)                                                                           \
+    {                                                                                              \
+        typedef TYPE T;                                                                            \
+        typedef vec_##NAME VEC;                                                                    \
+        VEC acc[VECTORS];                                                                          \
+        for (int v = 0; v < n_vec; v++) acc[v] = (VEC){0};                                         \
+        for (const rill_link *l = links; l < links + n_links; l++) {                               \
+            unsigned char *const one = slots[l->slot], *const at = one + offset;                   \
+            switch (l->code) {                                                                     \
+                TWO(load, x)                                                                       \
+                TWO(add, a + x)                                                                    \
+                TWO(sub, a - x)                                                                    \
+                TWO(sub_from, x - a)                                                               \
+                TWO(mul, a *x)                                                                     \
+                TWO(div, a / x)                                                                    \
+                TWO(div_into, x / a)                                                               \
+                TWO(maximum, BLEND(VEC, (a >= x) | (a != a), a, x))                                \
+                TWO(maximum_of, BLEND(VEC, (x >= a) | (x != x), x, a))                             \
+                TWO(minimum, BLEND(VEC, (a <= x) | (a != a), a, x))                                \
+                TWO(minimum_of, BLEND(VEC, (x <= a) | (x != x), x, a))                             \
+                ONE(neg, -a)                                                                       \
+                ONE(abs, (VEC)((int_##NAME)a & (sizeof(T) == 4 ? INT32_MAX : (INT)INT64_MAX)))     \
+                ONE(square, a *a)                                                                  \
+                ONE(relu, BLEND(VEC, a <= (VEC){0}, (VEC){0}, a))                                  \
+                ONE(sqrt, SQRT(a))                                                                 \
+                ONE(rsqrt, 1 / SQRT(a))                                                            \
+                ONE(reciprocal, 1 / a)                                                             \
+            case RILL_LINK_stream:                                                                 \
+                if (((uintptr_t)at & (BYTES - 1)) == 0 && n_vec == VECTORS) {                      \
+                    for (int v = 0; v < n_vec; v++) STREAM(at + v * BYTES, acc[v]);                \
+                    break;                                                                         \
+                }                                                                                  \
+                /* fall through */                                                                 \
+            case RILL_LINK_store:                                                                  \
+                for (int v = 0; v < n_vec; v++) ((VEC *)(void *)at)[v] = acc[v];                   \
+                break;                                                                             \
+            default:                                                                               \
+                break;                                                                             \
+            }                                                                                      \
+        }                                                                                          \
     }
 
-static bool is_one(uint16_t code)
-{
-    switch (code) {
-#define ONE_CODE(name) case RILL_LINK_##name##_one:
-        RILL_BINARY_LINKS(ONE_CODE)
-    case RILL_LINK_load_one:
-        return true;
-    default:
-        return false;
+/* Wide blocks, then single vectors, then what is left element by element. */
+#define CHAIN(DTYPE, TYPE, INT, SIZE)                                                            \
+    BLOCK(wide_##DTYPE, TYPE, INT, WIDE, WIDE_SQRT_##DTYPE, WIDE_STREAM)                         \
+    BLOCK(lane_##DTYPE, TYPE, INT, SIZE, LANE_SQRT_##DTYPE, LANE_STREAM)                         \
+    static void chain_##DTYPE(const rill_link *links, uint32_t n_links,                          \
+                              unsigned char *const *slots, int64_t n)                            \
+    {                                                                                            \
+        const size_t bytes = (size_t)n * sizeof(TYPE);                                           \
+        size_t at = 0;                                                                           \
+        for (; at + VECTORS * WIDE <= bytes; at += VECTORS * WIDE)                               \
+            block_wide_##DTYPE(links, n_links, slots, at, VECTORS);                              \
+        for (; at + WIDE <= bytes; at += WIDE) block_wide_##DTYPE(links, n_links, slots, at, 1); \
+        for (; at < bytes; at += sizeof(TYPE)) block_lane_##DTYPE(links, n_links, slots, at, 1); \
     }
-}
-
-#define ABS_f32 INT32_MAX
-#define ABS_f64 INT64_MAX
-typedef float vec_f32 __attribute__((vector_size(VECTOR_BYTES), aligned(4), may_alias));
-typedef double vec_f64 __attribute__((vector_size(VECTOR_BYTES), aligned(8), may_alias));
-typedef int32_t int_f32 __attribute__((vector_size(VECTOR_BYTES)));
-typedef int64_t int_f64 __attribute__((vector_size(VECTOR_BYTES)));
-#define T float
-#define VEC vec_f32
-#define IVEC int_f32
-CHAIN(f32)
-#undef T
-#undef VEC
-#undef IVEC
-#define T double
-#define VEC vec_f64
-#define IVEC int_f64
-CHAIN(f64)
-#undef T
-#undef VEC
-#undef IVEC
+CHAIN(f32, float, int32_t, 4)
+CHAIN(f64, double, int64_t, 8)
 
 /* ---- pairs ----------------------------------------------------------------------------------- */
 
