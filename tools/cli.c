@@ -52,6 +52,30 @@ bool cli_int(const cli *c, const char *name, int64_t min, int64_t max, int64_t *
     return true;
 }
 
+bool cli_bytes(const cli *c, const char *name, size_t *out)
+{
+    static const char units[] = "KMG";
+    const char *text = cli_get(c, name);
+    if (!text) return true;
+    char *end;
+    errno = 0;
+    unsigned long long v = strtoull(text, &end, 10), scale = 1;
+    const bool digits = text[0] >= '0' && text[0] <= '9';
+    const char *unit = digits && *end ? strchr(units, *end) : NULL;
+    if (unit) {
+        end++;
+        for (const char *u = units; u <= unit; u++) scale *= 1024;
+    }
+    if (errno || !digits || *end || v == 0 || v > SIZE_MAX / scale) {
+        cli_usage(c,
+                  "--%s: expected a number of bytes, such as 1000000 or 64M (K, M, G), got \"%s\"",
+                  name, text);
+        return false;
+    }
+    *out = (size_t)(v * scale);
+    return true;
+}
+
 bool cli_number(const cli *c, const char *name, const cli_range *range, double *out)
 {
     const char *text = cli_get(c, name);

@@ -55,6 +55,14 @@ struct cli {
     "synthetic:digits, spirals, xor or regression[?rows=N&seed=S], a folder of IDX files, or a " \
     ".csv file"
 
+/* --memory-limit, where sessions are made. */
+#define CLI_LIMIT_OPTION                                                                          \
+    {                                                                                             \
+        "memory-limit", "BYTES",                                                                  \
+            "bytes that intermediate results may take (K, M, G: times 1024, ...); what does not " \
+            "fit is recomputed, with the same bits"                                               \
+    }
+
 /* ---- options ------------------------------------------------------------------------------- */
 
 /* The last value of an option, or NULL if it was not given. */
@@ -64,6 +72,8 @@ bool cli_flag(const cli *c, const char *name);
 const char *cli_next(const cli *c, const char *name, int *at);
 /* Reads a number into *out if the option is there; false after a message. */
 bool cli_int(const cli *c, const char *name, int64_t min, int64_t max, int64_t *out);
+/* As cli_int for a positive number of bytes, with K, M or G behind it for KiB, MiB or GiB. */
+bool cli_bytes(const cli *c, const char *name, size_t *out);
 /* As above for a finite number for which low <= number (or <, if `open`) and number < high hold;
  * `expected` names that range. */
 typedef struct cli_range {
@@ -103,7 +113,7 @@ void cli_status_line(const char *text);
 
 /* Loads args[0]; on failure prints and sets *status. */
 rill_graph *cli_load_graph(const cli *c, int *status);
-/* --threads, --seed and --kernels into session options; false after a message. */
+/* --threads, --seed, --kernels and --memory-limit into session options; false after a message. */
 bool cli_session_options(const cli *c, rill_session_options *o);
 
 typedef struct cli_feeds {

@@ -16,7 +16,8 @@ rill_graph *cli_load_graph(const cli *c, int *status)
 bool cli_session_options(const cli *c, rill_session_options *o)
 {
     int64_t threads = o->threads, seed = (int64_t)o->seed;
-    if (!cli_int(c, "threads", 1, 1024, &threads) || !cli_int(c, "seed", 0, INT64_MAX, &seed))
+    if (!cli_int(c, "threads", 1, 1024, &threads) || !cli_int(c, "seed", 0, INT64_MAX, &seed) ||
+        !cli_bytes(c, "memory-limit", &o->memory_limit))
         return false;
     o->threads = (int)threads;
     o->seed = (uint64_t)seed;

@@ -8,6 +8,9 @@ static const cli_option options[] = {
     {"memory", NULL, "also the bytes that a run and a training step need"},
     {"batch-size", "N",
      "size of every symbolic dimension for --memory (default: the training block's, else 1)"},
+    {"memory-limit", "BYTES",
+     "also the plans with at most so many bytes of intermediate results (K, M, G: times 1024, "
+     "...)"},
     {NULL, NULL, NULL},
 };
 
@@ -125,7 +128,8 @@ static int print_summary(const cli *c, const rill_graph *g)
 /* ---- memory -------------------------------------------------------------------------------- */
 
 static int print_program(const cli *c, const char *title, const rill_graph *g,
-                         const rill_value *outputs, size_t n, bool training, int64_t batch)
+                         const rill_value *outputs, size_t n, bool training, int64_t batch,
+                         size_t limit)
 {
     rill_binding bindings[64];
     rill_compile_options o = RILL_COMPILE_OPTIONS_INIT;
@@ -135,12 +139,13 @@ static int print_program(const cli *c, const char *title, const rill_graph *g,
     o.outputs = outputs;
     o.n_outputs = n;
     o.updates = o.training = training;
+    o.memory_limit = limit;
     rill_program *p;
     rill_error err;
     if (rill_program_compile(g, &o, &p, &err) != RILL_OK) return cli_fail(c, c->args[0], &err);
     rill_program_info info;
     rill_program_get_info(p, &info);
-    printf("%-8s %8zu steps ", title, info.n_steps);
+    printf("%-8s %8zu steps ", limit ? "limited" : title, info.n_steps);
     print_count((int64_t)info.arena_bytes, 14);
     print_count((int64_t)info.arena_bound, 14);
     print_count((int64_t)info.arena_unshared, 16);
@@ -153,10 +158,22 @@ static int print_program(const cli *c, const char *title, const rill_graph *g,
     return EXIT_DONE;
 }
 
+/* The plan, and that within the limit, if there is one. */
+static int print_plans(const cli *c, const char *title, const rill_graph *g,
+                       const rill_value *outputs, size_t n, bool training, int64_t batch,
+                       size_t limit)
+{
+    int status = print_program(c, title, g, outputs, n, training, batch, 0);
+    if (status || !limit) return status;
+    return print_program(c, title, g, outputs, n, training, batch, limit);
+}
+
 static int print_memory(const cli *c, rill_graph *g)
 {
     const rill_training *t = rill_graph_training(g);
     int64_t batch = t ? t->batch_size : 1;
+    size_t limit = 0;
+    if (!cli_bytes(c, "memory-limit", &limit)) return EXIT_USAGE;
     if (!cli_int(c, "batch-size", 1, INT32_MAX, &batch)) return EXIT_USAGE;
     printf("\nbytes, with symbolic dimensions of %lld:\n%-8s %14s %14s%14s%16s%14s%14s%12s%12s\n",
            (long long)batch, "program", "", "arena", "live at once", "without reuse", "variables",
@@ -164,12 +181,12 @@ static int print_memory(const cli *c, rill_graph *g)
     rill_value outputs[256];
     size_t n = 0;
     for (; n < 256 && n < rill_graph_n_outputs(g); n++) outputs[n] = rill_graph_output(g, n);
-    int status = print_program(c, "run", g, outputs, n, false, batch);
+    int status = print_plans(c, "run", g, outputs, n, false, batch, limit);
     if (status || !t || !rill_valid(t->loss)) return status;
     rill_value loss = t->loss;
     rill_error err;
     if (rill_graph_prepare_training(g, NULL, &err) != RILL_OK) return cli_fail(c, c->args[0], &err);
-    return print_program(c, "train", g, &loss, 1, true, batch);
+    return print_plans(c, "train", g, &loss, 1, true, batch, limit);
 }
 
 static int run(const cli *c)
@@ -180,14 +197,15 @@ static int run(const cli *c)
     rill_error err;
     if (rill_graph_validate(g, &err) != RILL_OK) status = cli_fail(c, c->args[0], &err);
     if (!status) status = print_summary(c, g);
-    if (!status && cli_flag(c, "memory")) status = print_memory(c, g);
+    if (!status && (cli_flag(c, "memory") || cli_flag(c, "memory-limit")))
+        status = print_memory(c, g);
     rill_graph_destroy(g);
     return status;
 }
 
 const cli_command cmd_check = {
     .name = "check",
-    .usage = "GRAPH [--memory]",
+    .usage = "GRAPH [--memory] [--memory-limit BYTES]",
     .summary = "validates a graph and prints its layers and parameters",
     .text =
         "Loads and validates the graph and prints its nodes with their outputs, each with the\n"
@@ -196,7 +214,9 @@ const cli_command cmd_check = {
         "With --memory, also the plans of a run and of a training step, which are known before\n"
         "the first run: the arena for all results (and the most bytes that are live at once,\n"
         "and what it would be if no two shared bytes), the variables, their next values, the\n"
-        "constants, and what is computed once and kept between runs.",
+        "constants, and what is computed once and kept between runs. With --memory-limit, each\n"
+        "plan is also made to fit: a line `limited` follows it, or the message says what would\n"
+        "help, and the exit status is 2.",
     .options = options,
     .min_args = 1,
     .max_args = 1,

@@ -18,6 +18,7 @@ static const cli_option options[] = {
     {"seed", "S", "of initial values and random ops (0)"},
     {"threads", "N", "number of threads (one per core); results do not depend on it"},
     {"kernels", "auto|reference", "the fastest kernels, or the plain ones (auto)"},
+    CLI_LIMIT_OPTION,
     {"check-nan", NULL, "stop at the first node that makes a NaN, and name it"},
     {NULL, NULL, NULL},
 };

@@ -41,6 +41,27 @@ static void test_check(void **state)
     printed("", "rill check: /tmp: expected a file, got a folder\n");
 }
 
+static void test_memory_limit(void **state)
+{
+    (void)state;
+    ran(0, "rill check mnist_cnn.json --memory-limit 45M");
+    said(command_out, "\ntrain ");
+    said(command_out, "\nlimited ");
+    ran(2, "rill check mnist_cnn.json --memory-limit 20M");
+    said(command_err, "rill check: mnist_cnn.json: memory limit: expected intermediate results of "
+                      "at most 20971520 bytes, got ");
+    said(command_err, "; with batch = ");
+    ran(2, "rill run regression.json --input 'x=[[1,2,3]]' --input 'y=[2]' --memory-limit 1");
+    said(command_err, "memory limit: expected intermediate results of at most 1 bytes, got ");
+    ran(0, "rill run regression.json --input 'x=[[1,2,3]]' --input 'y=[2]' --memory-limit 1K");
+    static const char *const bad[] = {"0", "-1", "", "K", "64MB", "1.5G", "99999999999G", " 1"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ran(2, "rill run xor.json --memory-limit '%s'", bad[i]);
+        said(command_err, "rill run: --memory-limit: expected a number of bytes, such as 1000000 "
+                          "or 64M (K, M, G), got \"");
+    }
+}
+
 static void test_grad(void **state)
 {
     (void)state;
@@ -156,9 +177,13 @@ static void test_ops_and_schema(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_check),     cmocka_unit_test(test_grad),
-        cmocka_unit_test(test_gradcheck), cmocka_unit_test(test_grad_of_the_independent),
-        cmocka_unit_test(test_show),      cmocka_unit_test(test_ops_and_schema),
+        cmocka_unit_test(test_check),
+        cmocka_unit_test(test_memory_limit),
+        cmocka_unit_test(test_grad),
+        cmocka_unit_test(test_gradcheck),
+        cmocka_unit_test(test_grad_of_the_independent),
+        cmocka_unit_test(test_show),
+        cmocka_unit_test(test_ops_and_schema),
     };
     return RUN_COMMAND_TESTS(tests);
 }
