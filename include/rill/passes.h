@@ -84,7 +84,9 @@ typedef struct rill_optimize_options {
     }
 
 /* Runs the pipeline: *out is a new graph with the same outputs, updates and inputs, and the
- * variables that these need. g must outlive it: initial values are shared. */
+ * variables that these need. Outputs keep their names. The training block stays, and what it needs
+ * with it, unless `outputs` are given or the mode is inference; so do "x-" keys of the file where
+ * there still is a node of that name and op. g must outlive it: initial values are shared. */
 RILL_API RILL_NODISCARD rill_status rill_graph_optimize(const rill_graph *g,
                                                         const rill_optimize_options *options,
                                                         rill_graph **out, rill_error *err);

@@ -1,5 +1,6 @@
 /* optimize.c: the pipeline for those who want to see the graphs: rill_graph_optimize, and what each
  * rewrite is expected to save. */
+#include "graph/training.h"
 #include "passes/pipeline.h"
 
 /* ---- telling the caller ------------------------------------------------------------------------
@@ -56,6 +57,32 @@ static rill_status check_options(const rill_graph *g, const rill_optimize_option
     return RILL_OK;
 }
 
+/* Runs the passes for these roots, of which the first n_outputs outputs are the caller's. */
+static rill_status optimize(const rill_graph *g, const rill_optimize_options *o,
+                            const rill_roots *roots, size_t n_outputs, rill_graph **out,
+                            rill_error *err)
+{
+    int64_t *sizes = rill_alloc(g->ctx, g->n_symbols * sizeof *sizes);
+    if (!sizes) return rill_nomem(err, "optimize");
+    rill_status st = rill_bindings_read(g, o->bindings, o->n_bindings, sizes, err);
+    const rill_pass_options pass_options = {.level = o->level,
+                                            .mode = o->mode,
+                                            .sizes = sizes,
+                                            .allow_unbound = true,
+                                            .passes = o->passes,
+                                            .memory_limit = o->memory_limit};
+    const rill_stage_listener listener = {tell, (void *)o};
+    if (st == RILL_OK)
+        st = rill_pipeline_run(g, roots, &pass_options, o->stage ? &listener : NULL, out, err);
+    rill_free(g->ctx, sizes, g->n_symbols * sizeof *sizes);
+    RILL_TRY(st);
+    st = rill_optimized_keep(g, roots, n_outputs, out, err);
+    if (st == RILL_OK) return RILL_OK;
+    rill_graph_destroy(*out);
+    *out = NULL;
+    return st;
+}
+
 rill_status rill_graph_optimize(const rill_graph *g, const rill_optimize_options *options,
                                 rill_graph **out, rill_error *err)
 {
@@ -65,18 +92,17 @@ rill_status rill_graph_optimize(const rill_graph *g, const rill_optimize_options
     RILL_TRY(check_options(g, &o, err));
     rill_roots roots = {o.outputs ? o.outputs : g->outputs, o.outputs ? o.n_outputs : g->n_outputs,
                         g->updates, o.updates ? g->n_updates : 0};
-    int64_t *sizes = rill_alloc(g->ctx, g->n_symbols * sizeof *sizes);
-    if (!sizes) return rill_nomem(err, "optimize");
-    rill_status st = rill_bindings_read(g, o.bindings, o.n_bindings, sizes, err);
-    const rill_pass_options pass_options = {.level = o.level,
-                                            .mode = o.mode,
-                                            .sizes = sizes,
-                                            .allow_unbound = true,
-                                            .passes = o.passes,
-                                            .memory_limit = o.memory_limit};
-    const rill_stage_listener listener = {tell, &o};
-    if (st == RILL_OK)
-        st = rill_pipeline_run(g, &roots, &pass_options, o.stage ? &listener : NULL, out, err);
-    rill_free(g->ctx, sizes, g->n_symbols * sizeof *sizes);
+    /* A graph that stays trainable needs what its training block speaks of. */
+    const bool training = g->training && !o.outputs && o.mode != RILL_MODE_INFERENCE;
+    if (!training) return optimize(g, &o, &roots, roots.n_outputs, out, err);
+    const size_t n_outputs = roots.n_outputs;
+    const size_t n = n_outputs + rill_training_n_values(g->training);
+    rill_value *outputs = rill_alloc_zero(g->ctx, n, sizeof *outputs);
+    if (!outputs) return rill_nomem(err, "optimize");
+    for (size_t i = 0; i < n_outputs; i++) outputs[i] = roots.outputs[i];
+    roots.n_outputs = n_outputs + rill_training_values(g->training, outputs + n_outputs);
+    roots.outputs = outputs;
+    rill_status st = optimize(g, &o, &roots, n_outputs, out, err);
+    rill_free(g->ctx, outputs, n * sizeof *outputs);
     return st;
 }

@@ -10,6 +10,14 @@ typedef struct rill_stage_listener {
     void *user;
 } rill_stage_listener;
 
+/* The values that a training block speaks of, but for inputs. */
+struct rill_training;
+size_t rill_training_n_values(const struct rill_training *t);
+size_t rill_training_values(const struct rill_training *t, rill_value *out);
+/* Gives *g, made of `drawn` with these roots, the names of its outputs, the x- keys of the file and
+ * the training block, whose values are the roots behind the first n_outputs. */
+rill_status rill_optimized_keep(const rill_graph *drawn, const rill_roots *roots, size_t n_outputs,
+                                rill_graph **g, rill_error *err);
 /* The nodes before with "-", nodes [first, end) after with "+". */
 void rill_rewrite_add_text(rill_text *t, const rill_graph *before, const rill_graph *after,
                            const uint32_t *nodes, size_t n_nodes, size_t first, size_t end);
