@@ -40,10 +40,16 @@ static void print_json_rewrite(const rill_stage *s, size_t i)
     putchar('}');
 }
 
+/* Composites have no cost of their own to compare with. */
+static bool saves(const rill_stage *s)
+{
+    return s->pass.rewrite_class != '-';
+}
+
 static void print_saving(const optimize_job *j, const rill_rewrite_info *r)
 {
     const long long nodes = (long long)r->n_nodes - (long long)(r->end - r->first);
-    printf("  saves %lld node%s", nodes, nodes == 1 ? "" : "s");
+    printf("  saves %lld node%s", nodes, nodes == 1 || nodes == -1 ? "" : "s");
     if (!j->open_sizes || r->flops != 0 || r->bytes != 0)
         printf(", %.0f flops, %.0f bytes", r->flops, r->bytes);
     putchar('\n');
@@ -54,7 +60,7 @@ static void explain_rewrite(const optimize_job *j, const rill_stage *s, size_t i
     const rill_rewrite_info *r = &s->rewrites[i];
     char *text;
     printf("\n%s: %s\n", r->rule, r->reason);
-    print_saving(j, r);
+    if (saves(s)) print_saving(j, r);
     if (rill_rewrite_text(s, i, &text, NULL) != RILL_OK) return;
     fputs(text, stdout);
     rill_string_free(rill_graph_context(s->before), text);
@@ -119,7 +125,7 @@ rill_status optimize_on_stage(void *user, const rill_stage *s, rill_error *err)
                        .nodes_before = rill_graph_n_nodes(s->before),
                        .nodes_after = rill_graph_n_nodes(s->after),
                        .n_rewrites = s->n_rewrites};
-    for (size_t i = 0; i < s->n_rewrites; i++) {
+    for (size_t i = 0; saves(s) && i < s->n_rewrites; i++) {
         p->flops += s->rewrites[i].flops;
         p->bytes += s->rewrites[i].bytes;
     }

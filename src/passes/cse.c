@@ -76,6 +76,8 @@ static rill_status merge_or_copy(rill_rewrite *rw, size_t node, const rill_value
     for (; t->slots[i]; i = (i + 1) & (t->size - 1)) {
         const rill_node_s *other = &rw->to->nodes[t->slots[i] - 1];
         if (!same_node(n, in, other)) continue;
+        const uint32_t id = (uint32_t)node;
+        rill_rewrite_note(rw, "common subexpression", "an equal node is there already", &id, 1);
         for (uint32_t k = 0; k < n->n_outputs; k++)
             rw->map[n->first_value + k] = rill_node_value(other, k);
         return RILL_OK;

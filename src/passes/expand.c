@@ -64,6 +64,8 @@ static rill_status expand_node(rill_rewrite *rw, size_t node)
 {
     const rill_node_s *n = &rw->from->nodes[node];
     if (!rill_pass_expands(n, rw->options)) return rill_rewrite_copy(rw, node);
+    const uint32_t id = (uint32_t)node;
+    rill_rewrite_note(rw, n->op->name, n->op->formula ? n->op->formula : n->op->summary, &id, 1);
     if (n->expansion) return take_recorded(rw, n);
     /* Optional inputs that were left off at the end are there, as invalid values. */
     uint32_t n_in = n->n_inputs > n->op->n_inputs ? n->n_inputs : n->op->n_inputs;

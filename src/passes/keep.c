@@ -51,13 +51,11 @@ static rill_status rename_node(rill_rewrite *rw, size_t node)
 
 static const rill_pass renames = {.name = "names", .node = rename_node};
 
+/* As every pass, it leaves out what the one before has made idle. */
 static rill_status rename_nodes(const rill_graph *drawn, rill_graph **g, rill_error *err)
 {
     const renaming r = {.options = {.allow_unbound = true}, .drawn = drawn};
     rill_graph *from = *g, *to;
-    bool any = false;
-    for (size_t i = 0; i < from->n_nodes && !any; i++) any = name_misleads(drawn, &from->nodes[i]);
-    if (!any) return RILL_OK;
     rill_value *map = rill_alloc_zero(from->ctx, from->n_values, sizeof *map);
     if (!map) return rill_nomem(err, "optimize");
     const rill_roots roots = rill_graph_roots(from);
