@@ -19,7 +19,7 @@ typedef struct optimize_job {
     size_t n_outputs;
     pass_report *passes;
     size_t n_passes, cap_passes;
-    bool json, explain;
+    bool json, explain, explained; /* explained: a pass, so far */
     const char *print_after;
     bool open_sizes; /* a symbol has no size, so costs are not known */
     int status;      /* of the callback */

@@ -255,6 +255,15 @@ static int finish(const trainer *t, const rill_session *s)
     return EXIT_DONE;
 }
 
+/* A graph that `rill optimize --train` saved has its updates already. */
+static rill_status prepare(rill_graph *g, const rill_optimizer *optimizer, rill_error *err)
+{
+    const bool has_updates =
+        !optimizer && rill_graph_n_updates(g) > 0 && rill_valid(rill_graph_find(g, "opt/step"));
+    return has_updates ? rill_graph_prepare_evaluation(g, err)
+                       : rill_graph_prepare_training(g, optimizer, err);
+}
+
 static int train(trainer *t, rill_graph *g, rill_session_options *so, rill_fit_options *o)
 {
     const cli *c = t->c;
@@ -267,7 +276,7 @@ static int train(trainer *t, rill_graph *g, rill_session_options *so, rill_fit_o
     int status = choose_targets(t, g, target, sizeof target);
     take_seed(c, so);
     if (!status) status = read_optimizer(c, g, &optimizer, &given);
-    if (!status && rill_graph_prepare_training(g, given ? &optimizer : NULL, &err) != RILL_OK)
+    if (!status && prepare(g, given ? &optimizer : NULL, &err) != RILL_OK)
         status = cli_fail(c, c->args[0], &err);
     if (!status &&
         rill_dataset_open(c->context, cli_get(c, "data"), "train", 0, &data, &err) != RILL_OK)

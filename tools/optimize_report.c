@@ -96,14 +96,15 @@ static void print_json_stage(const optimize_job *j, const rill_stage *s, const p
 }
 
 /* Passes that changed nothing stand in the table alone. */
-static void explain_stage(const optimize_job *j, const rill_stage *s, const pass_report *p)
+static void explain_stage(optimize_job *j, const rill_stage *s, const pass_report *p)
 {
     if (p->n_rewrites == 0 && p->nodes_before == p->nodes_after) return;
-    printf("%s== %s (%s%c%s): %zu rewrite%s, %zu nodes -> %zu\n", j->n_passes > 1 ? "\n" : "",
+    printf("%s== %s (%s%c%s): %zu rewrite%s, %zu nodes -> %zu\n", j->explained ? "\n" : "",
            p->pass.name, p->pass.rewrite_class == '-' ? "always runs" : "class ",
            p->pass.rewrite_class == '-' ? ';' : p->pass.rewrite_class,
            p->pass.rewrite_class == '-' ? " keeps every bit" : "", p->n_rewrites,
            p->n_rewrites == 1 ? "" : "s", p->nodes_before, p->nodes_after);
+    j->explained = true;
     for (size_t i = 0; i < s->n_rewrites; i++) explain_rewrite(j, s, i);
 }
 

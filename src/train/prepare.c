@@ -123,8 +123,6 @@ rill_status rill_graph_prepare_training(rill_graph *g, const rill_optimizer *opt
 {
     RILL_TRY(rill_graph_prepare_evaluation(g, err));
     const rill_training *t = rill_graph_training(g);
-    /* Loaded with its updates, as `rill optimize --train` saves it. */
-    if (!optimizer && rill_valid(rill_graph_find(g, "opt/learning_rate"))) return RILL_OK;
     RILL_TRY(rill_optimize(g, t->loss, NULL, 0, optimizer ? optimizer : &t->optimizer, err));
     return rill_update_statistics(g, err);
 }
