@@ -1,44 +1,42 @@
-/* conv.c: GFLOP/s of convolution layers in f32, one image and a batch: forward and both adjoints,
- * in NHWC and NCHW, on one thread by its own clock. Best of several repetitions.
+/* conv.c: convolution layers in f32, one image and a batch: forward and both adjoints, in NHWC and
+ * NCHW, on one thread by its own clock: GFLOP/s, and the share of the machine's peak at that time.
  */
 #include "ops/blas.h"
 #include "ops/ops.h"
+#include "peak.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
+#include <string.h>
 
 typedef struct layer {
     const char *name;
     int n, hw, cin, k, cout, stride;
 } layer;
 
-static double seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
+typedef struct job {
+    const rill_kernel *kernel;
+    const rill_call *call;
+    const void *in[3];
+    void *out[1], *scratch, *thread_scratch;
+} job;
 
-static double run_once(const rill_kernel *kernel, const rill_call *call, const void *const *in,
-                       void *const *out, void *scratch, void *thread_scratch)
+static void run_once(void *arg)
 {
+    const job *j = arg;
     rill_error err;
-    const double start = seconds();
-    for (uint32_t p = 0; p < call->n_phases; p++) {
-        for (int64_t u = 0; u < call->units[p]; u++) {
-            const rill_task task = {.call = call,
-                                    .in = in,
-                                    .out = out,
-                                    .scratch = scratch,
-                                    .thread_scratch = thread_scratch,
+    for (uint32_t p = 0; p < j->call->n_phases; p++) {
+        for (int64_t u = 0; u < j->call->units[p]; u++) {
+            const rill_task task = {.call = j->call,
+                                    .in = j->in,
+                                    .out = j->out,
+                                    .scratch = j->scratch,
+                                    .thread_scratch = j->thread_scratch,
                                     .phase = p,
                                     .unit = u,
                                     .err = &err};
-            (void)kernel->run(&task);
+            (void)j->kernel->run(&task);
         }
     }
-    return seconds() - start;
 }
 
 static void *filled(const rill_type *type)
@@ -49,12 +47,13 @@ static void *filled(const rill_type *type)
     return data;
 }
 
-/* GFLOP/s of the first kernel of v's node. */
-static double rate_of(const rill_graph *g, rill_value v)
+/* The first kernel of v's node that takes the call. */
+static peak_share rate_of(const rill_graph *g, rill_value v)
 {
     rill_node_info info;
     rill_type in_types[3] = {{0}}, out_type = rill_value_type(g, v);
-    if (rill_graph_node(g, (size_t)rill_value_node(g, v), &info) != RILL_OK) return 0;
+    peak_share result = {0, 0};
+    if (rill_graph_node(g, (size_t)rill_value_node(g, v), &info) != RILL_OK) return result;
     rill_call call = {.op = info.op,
                       .attrs = info.attrs,
                       .in = in_types,
@@ -63,28 +62,28 @@ static double rate_of(const rill_graph *g, rill_value v)
                       .n_out = 1,
                       .n_phases = 1,
                       .units = {1}};
-    void *in[3] = {NULL}, *out[1] = {filled(&out_type)};
+    void *in[3] = {NULL};
     for (uint32_t i = 0; i < info.n_inputs; i++) {
         if (!rill_valid(info.inputs[i])) continue;
         in_types[i] = rill_value_type(g, info.inputs[i]);
         in[i] = filled(&in_types[i]);
     }
-    double best = 1e30, flops = 0, bytes = 0;
-    const rill_kernel *kernel = &info.op->kernels[0];
+    const rill_kernel *kernel = info.op->kernels;
+    while (kernel->accepts && !kernel->accepts(&call)) kernel++;
+    job j = {
+        .kernel = kernel, .call = &call, .in = {in[0], in[1], in[2]}, .out = {filled(&out_type)}};
     if (kernel->prepare(&call, NULL) == RILL_OK) {
-        void *scratch = aligned_alloc(64, call.scratch + 64 - call.scratch % 64);
-        void *own = aligned_alloc(64, call.thread_scratch + 64 - call.thread_scratch % 64);
-        for (int i = 0; i < 8; i++) {
-            const double t = run_once(kernel, &call, (const void *const *)in, out, scratch, own);
-            if (t < best) best = t;
-        }
+        double flops = 0, bytes = 0;
+        j.scratch = aligned_alloc(64, call.scratch + 64 - call.scratch % 64);
+        j.thread_scratch = aligned_alloc(64, call.thread_scratch + 64 - call.thread_scratch % 64);
         info.op->cost(&call, &flops, &bytes);
-        free(scratch);
-        free(own);
+        result = peak_measure(run_once, &j, flops, 3e-3);
+        free(j.scratch);
+        free(j.thread_scratch);
     }
     for (int i = 0; i < 3; i++) free(in[i]);
-    free(out[0]);
-    return flops / best * 1e-9;
+    free(j.out[0]);
+    return result;
 }
 
 static void measure(const layer *l, bool nchw)
@@ -108,13 +107,16 @@ static void measure(const layer *l, bool nchw)
         rill_graph_node(g, (size_t)rill_value_node(g, y), &info) == RILL_OK) {
         const rill_value dx = rill_emit3(g, &rill_op_conv2d_input_gradient, dy, f, x, info.attrs);
         const rill_value df = rill_emit3(g, &rill_op_conv2d_filter_gradient, x, dy, f, info.attrs);
-        printf("%-26s %s x%-3d %8.1f %8.1f %8.1f\n", l->name, nchw ? "NCHW" : "NHWC", l->n,
-               rate_of(g, y), rate_of(g, dx), rate_of(g, df));
+        const peak_share r[] = {rate_of(g, y), rate_of(g, dx), rate_of(g, df)};
+        printf("%-26s %s x%-3d", l->name, nchw ? "NCHW" : "NHWC", l->n);
+        for (int i = 0; i < 3; i++) printf("  %6.1f %3.0f %%", r[i].gflops, 100 * r[i].share);
+        printf("\n");
     }
     rill_graph_destroy(g);
 }
 
-int main(void)
+/* With an argument, only the layers whose name has it. */
+int main(int argc, char **argv)
 {
     static const layer layers[] = {
         {"28x28x1->32 3x3", 128, 28, 1, 3, 32, 1},
@@ -125,11 +127,20 @@ int main(void)
         {"7x7x512->512 3x3", 1, 7, 512, 3, 512, 1},
         {"56x56x64->256 1x1", 1, 56, 64, 1, 256, 1},
         {"56x56x128->128 3x3 s2", 1, 56, 128, 3, 128, 2},
+        {"56x56x256->64 1x1", 1, 56, 256, 1, 64, 1},
+        {"14x14x1024->256 1x1", 1, 14, 1024, 1, 256, 1},
+        {"7x7x2048->512 1x1", 1, 7, 2048, 1, 512, 1},
+        {"7x7x512->512 3x3", 16, 7, 512, 3, 512, 1},
+        {"14x14x256->256 3x3", 16, 14, 256, 3, 256, 1},
         {"224x224x3->64 7x7 s2", 1, 224, 3, 7, 64, 2},
+        {"224x224x3->64 3x3", 1, 224, 3, 3, 64, 1},
+        {"112x112x128->128 3x3", 1, 112, 128, 3, 128, 1},
+        {"28x28x512->512 3x3", 1, 28, 512, 3, 512, 1},
     };
     rill_blas_acquire();
-    printf("GFLOP/s, f32, 1 thread               forward  d input d filter\n");
+    printf("GFLOP/s and share of the peak, f32     forward        d input       d filter\n");
     for (size_t i = 0; i < RILL_LEN(layers); i++) {
+        if (argc > 1 && !strstr(layers[i].name, argv[1])) continue;
         measure(&layers[i], false);
         measure(&layers[i], true);
     }
