@@ -18,6 +18,8 @@
     [RILL_W_GROUP] = RILL_A_INT("group", 1, 1, INT32_MAX,                                      \
                                 "channels are cut into groups that do not see each other")
 enum { RILL_W_EPILOGUE = RILL_W_N_CONV };
+/* The attributes of pack_filter. */
+enum { RILL_PACK_DATA_FORMAT, RILL_PACK_GROUP };
 
 /* The shape of conv2d's y from those of x and filter. */
 rill_status rill_conv_infer(const rill_infer *c, const rill_shape *x, const rill_shape *filter,
@@ -69,6 +71,15 @@ rill_conv rill_conv_of_filter(const rill_call *call);
     rill_status rill_conv_##kernel##_filter(const rill_task *);
 RILL_CONV_KERNEL(reference)
 RILL_CONV_KERNEL(unrolled)
+/* Whether conv2d of these types gains from a filter that is packed before; and the elements of the
+ * packed form, for the attributes of pack_filter. */
+bool rill_conv_direct_wants_packing(const rill_attr *attrs, const rill_type *x,
+                                    const rill_type *filter);
+int64_t rill_conv_packed_count(const rill_attr *attrs, const rill_type *filter);
+/* A convolution with the filter that pack_filter sees, of no image. */
+rill_conv rill_conv_of_packing(const rill_attr *attrs, const rill_shape *filter);
+rill_status rill_conv_direct_prepare_packing(rill_call *call, rill_error *err);
+rill_status rill_conv_direct_pack(const rill_task *task);
 rill_status rill_conv_direct_prepare_forward(rill_call *call, rill_error *err);
 rill_status rill_conv_direct_prepare_input(rill_call *call, rill_error *err);
 rill_status rill_conv_direct_forward(const rill_task *task);

@@ -16,21 +16,25 @@ typedef struct plan {
     rill_conv c;
     int64_t rows, bands; /* window rows of a unit, and units along them */
     int64_t tile, tiles; /* result channels of a unit, and units along those of a group */
-    int64_t packs;       /* panels of a unit of the packing */
+    int64_t packs;       /* channels that a unit of the packing reads */
     size_t band_bytes;   /* of thread scratch, before the part of an NCHW result */
     const rill_epilogue *end;
     bool back;
-    bool bias; /* input 2 is one */
+    bool depthwise; /* each channel is a group */
+    bool packed;    /* input 2 is the packed filter */
+    bool bias;      /* input 2 is one */
 } plan;
 _Static_assert(sizeof(plan) <= sizeof(((rill_call *)0)->plan), "the plan fits the call");
 
 enum {
     UNIT_FLOPS = 2500000,
+    DEPTHWISE_FLOPS = 300000,  /* the same where memory is the limit */
     MANY_UNITS = 32,           /* units are no smaller than this part of a large call */
     ENOUGH_UNITS = 8,          /* fewer than this: cut channels too */
     BAND_BYTES = 320 * 1024,   /* of a copied band, unless one row needs more */
     FILTER_BYTES = 512 * 1024, /* what stays in the second-level cache beside it */
     PACK_ELEMENTS = 64 * 1024, /* of a unit of the packing */
+    FEW_PIXELS = 8192,         /* from which packing ahead gains nothing */
     CONFLICT_BYTES = 4096,     /* rows of a block at multiples of this share cache lines' sets */
     CONFLICT_SHIFT = 64,       /* bytes that keep them apart */
 };
@@ -128,13 +132,20 @@ static part part_of(const plan *p, int64_t i)
 
 /* ---- channels and places --------------------------------------------------------------------- */
 
-/* Channels of a group that a window reads, and of its results. */
+/* Groups, which are one where channels don't see each other anyway; the channels of a group that a
+ * window reads, and those of its results. */
+static int64_t groups_of(const plan *p)
+{
+    return p->depthwise ? 1 : p->c.group;
+}
 static int64_t depth_of(const plan *p)
 {
+    if (p->depthwise) return p->c.cin;
     return p->back ? rill_conv_cout_group(&p->c) : rill_conv_cin_group(&p->c);
 }
 static int64_t columns_of(const plan *p)
 {
+    if (p->depthwise) return p->c.cin;
     return p->back ? rill_conv_cin_group(&p->c) : rill_conv_cout_group(&p->c);
 }
 
@@ -172,58 +183,95 @@ static int64_t size_of(const rill_call *call)
 
 /* ---- the packed filter ----------------------------------------------------------------------- */
 
-/* Columns of a packed group: full panels, and perhaps half of one. */
-static int64_t packed_columns(const plan *p, int64_t panel)
+/* Elements of one cell of a packed group: columns fill panels, and perhaps half of one. */
+static int64_t cell_size(const plan *p, int64_t half_panel)
 {
-    return round_up(columns_of(p), panel / 2);
+    return p->depthwise ? p->c.cin : depth_of(p) * round_up(columns_of(p), half_panel);
 }
 
 static int64_t packed_at(const plan *p, const part *t, int64_t g, int64_t panel)
 {
-    const int64_t cells = t->skipped * p->c.group + g * t->h.taps * t->w.taps;
-    return cells * depth_of(p) * packed_columns(p, panel);
+    return (t->skipped * groups_of(p) + g * t->h.taps * t->w.taps) * cell_size(p, panel / 2);
 }
 
-static int64_t panels_of(const plan *p, int64_t panel)
+static int64_t count_packs(const plan *p)
 {
-    return ceil_div(columns_of(p), panel);
+    return p->depthwise ? 1 : ceil_div(depth_of(p), p->packs);
 }
 
-static void pack_panel(const plan *p, const rill_task *task, const part *t, int64_t g, int64_t j)
+/* Elements of the filter from cell to cell, and from channel to channel. */
+typedef struct filter_steps {
+    int64_t cell, in, out;
+} filter_steps;
+
+static filter_steps steps_of(const rill_conv *c)
 {
-    const rill_gemm_loops *loops = loops_of(task->call);
-    const rill_conv *c = &p->c;
-    const int64_t size = size_of(task->call), in = rill_conv_cin_group(c);
-    const int64_t out = rill_conv_cout_group(c), taps = c->h.kernel * c->w.kernel;
-    /* Elements of the filter from cell to cell, and from channel to channel. */
-    const int64_t cell = c->nchw ? 1 : in * c->cout, step_in = c->nchw ? taps : c->cout;
-    const int64_t step_out = c->nchw ? in * taps : 1;
-    int64_t from = (t->h.tap * c->w.kernel + t->w.tap) * cell + g * out * step_out;
-    from += j * (p->back ? step_in : step_out);
-    const rill_pack pack = {
-        .from = (const char *)task->in[1] + from * size,
-        .to = (char *)task->scratch +
-              (packed_at(p, t, g, loops->panel) + j * t->h.taps * t->w.taps * depth_of(p)) * size,
-        .taps_h = t->h.taps,
-        .taps_w = t->w.taps,
-        .depth = depth_of(p),
-        .columns = min(loops->panel, columns_of(p) - j),
-        .step_h = t->h.tap_step * c->w.kernel * cell,
-        .step_w = t->w.tap_step * cell,
-        .step_i = p->back ? step_out : step_in,
-        .step_j = p->back ? step_in : step_out};
+    const int64_t in = rill_conv_cin_group(c), taps = c->h.kernel * c->w.kernel;
+    return c->nchw ? (filter_steps){1, taps, in * taps} : (filter_steps){in * c->cout, c->cout, 1};
+}
+
+static void pack_depthwise(const plan *p, const part *t, int64_t size, const char *filter, char *to)
+{
+    const filter_steps steps = steps_of(&p->c);
+    const rill_copy_loops *copy = &RILL_PICK(rill_copy)->by_size[size];
+    for (int64_t u = 0; u < t->h.taps; u++) {
+        for (int64_t v = 0; v < t->w.taps; v++, to += p->c.cin * size) {
+            const int64_t cell =
+                (t->h.tap + u * t->h.tap_step) * p->c.w.kernel + t->w.tap + v * t->w.tap_step;
+            copy->line(to, 1, filter + cell * steps.cell * size, steps.out, p->c.cin);
+        }
+    }
+}
+
+/* Channels [unit packs, ..) of what a window of the group reads. */
+static void pack_group(const plan *p, const part *t, int64_t g, int64_t unit, rill_dtype dtype,
+                       const char *filter, char *to)
+{
+    const rill_gemm_loops *loops = rill_gemm_own(dtype);
+    const filter_steps steps = steps_of(&p->c);
+    const int64_t size = (int64_t)rill_dtype_size(dtype);
+    const int64_t from = (t->h.tap * p->c.w.kernel + t->w.tap) * steps.cell +
+                         g * rill_conv_cout_group(&p->c) * steps.out;
+    const rill_pack pack = {.from = filter + from * size,
+                            .to = to,
+                            .taps_h = t->h.taps,
+                            .taps_w = t->w.taps,
+                            .depth = depth_of(p),
+                            .columns = columns_of(p),
+                            .first = unit * p->packs,
+                            .end = min(depth_of(p), (unit + 1) * p->packs),
+                            .step_h = t->h.tap_step * p->c.w.kernel * steps.cell,
+                            .step_w = t->w.tap_step * steps.cell,
+                            .step_i = p->back ? steps.out : steps.in,
+                            .step_j = p->back ? steps.in : steps.out};
     loops->pack(&pack);
 }
 
-static void pack_filter(const plan *p, const rill_task *task)
+/* A unit of the packing: some channels of one group of one part. */
+static void pack_filter(const plan *p, int64_t unit, rill_dtype dtype, const char *filter, char *to)
 {
-    const int64_t panel = loops_of(task->call)->panel, panels = panels_of(p, panel);
-    const int64_t all = count_parts(p) * p->c.group * panels;
-    for (int64_t i = task->unit * p->packs; i < min(all, (task->unit + 1) * p->packs); i++) {
-        const part t = part_of(p, i / panels / p->c.group);
-        if (t.h.taps * t.w.taps == 0) continue;
-        pack_panel(p, task, &t, i / panels % p->c.group, i % panels * panel);
+    const int64_t packs = count_packs(p), g = unit / packs % groups_of(p);
+    const int64_t size = (int64_t)rill_dtype_size(dtype);
+    const part t = part_of(p, unit / packs / groups_of(p));
+    if (t.h.taps * t.w.taps == 0) return;
+    to += packed_at(p, &t, g, rill_gemm_own(dtype)->panel) * size;
+    if (p->depthwise) {
+        pack_depthwise(p, &t, size, filter, to);
+    } else {
+        pack_group(p, &t, g, unit % packs, dtype, filter, to);
     }
+}
+
+static void plan_packing(plan *p)
+{
+    const int64_t taps = p->c.h.kernel * p->c.w.kernel;
+    p->packs = max(1, PACK_ELEMENTS / max(1, taps * columns_of(p) / count_parts(p)));
+    if (p->packs > 16) p->packs = p->packs / 16 * 16; /* whole cache lines where they turn */
+}
+
+static int64_t packing_units(const plan *p)
+{
+    return count_parts(p) * groups_of(p) * count_packs(p);
 }
 
 /* ---- bands ----------------------------------------------------------------------------------- */
@@ -305,8 +353,8 @@ static place place_of(const plan *p, int64_t unit)
 {
     place at = {.j = unit % p->tiles * p->tile};
     unit /= p->tiles;
-    at.g = unit % p->c.group;
-    unit /= p->c.group;
+    at.g = unit % groups_of(p);
+    unit /= groups_of(p);
     const int64_t b = unit % p->bands;
     unit /= p->bands;
     at.n = unit % p->c.batch;
@@ -318,47 +366,95 @@ static place place_of(const plan *p, int64_t unit)
 }
 
 /* Where the windows are: in the image, or in a copy of a band of it. */
-static void set_source(const plan *p, const rill_task *task, const place *at, rill_windows *w)
+typedef struct source {
+    const void *x;
+    int64_t cells, pitch; /* pixels of a row; elements from pixel to pixel */
+} source;
+
+static source find_source(const plan *p, const rill_task *task, const place *at)
 {
     const axis *h = &at->t.h, *v = &at->t.w;
-    const int64_t size = size_of(task->call);
+    const int64_t size = size_of(task->call), h0 = at->o * h->stride - h->before, w0 = -v->before;
     const image i = source_of(p);
-    const int64_t h0 = at->o * h->stride - h->before, w0 = -v->before;
-    int64_t cells = i.w, pitch = i.channels;
-    if (needs_copy(p, &at->t, size)) {
-        const band b = {.n = at->n,
-                        .channel = at->g * depth_of(p),
-                        .h0 = h0,
-                        .w0 = w0,
-                        .rows = span_of(h, at->rows),
-                        .cells = span_of(v, v->out),
-                        .depth = depth_of(p),
-                        .pitch = pitch_of(p, v, size),
-                        .size = size};
-        copy_band(p, &b, task->in[0], task->thread_scratch);
-        cells = b.cells;
-        pitch = b.pitch;
-        w->x = task->thread_scratch;
-    } else {
-        w->x = (const char *)task->in[0] +
-               element_at(false, &i, at->n, h0, w0, at->g * depth_of(p)) * size;
+    if (!needs_copy(p, &at->t, size)) {
+        const int64_t first = element_at(false, &i, at->n, h0, w0, at->g * depth_of(p));
+        return (source){(const char *)task->in[0] + first * size, i.w, i.channels};
     }
-    const bool joined = v->dilation == 1 && pitch == depth_of(p);
-    w->depth = joined ? v->taps * pitch : depth_of(p);
-    w->inner = joined ? 1 : v->taps;
-    w->runs = h->taps * w->inner;
-    w->jump = v->dilation * pitch - w->depth;
-    w->long_jump = (h->dilation * cells - (w->inner - 1) * v->dilation) * pitch - w->depth;
-    w->x_line = h->stride * cells * pitch;
-    w->x_step = v->stride * pitch;
+    const band b = {.n = at->n,
+                    .channel = at->g * depth_of(p),
+                    .h0 = h0,
+                    .w0 = w0,
+                    .rows = span_of(h, at->rows),
+                    .cells = span_of(v, v->out),
+                    .depth = depth_of(p),
+                    .pitch = pitch_of(p, v, size),
+                    .size = size};
+    copy_band(p, &b, task->in[0], task->thread_scratch);
+    return (source){task->thread_scratch, b.cells, b.pitch};
 }
 
-/* Lines that follow each other without a gap are one. */
-static void join_lines(rill_windows *w)
+/* Where the result of a unit goes and what is done to it there. */
+typedef struct target {
+    const void *filter;
+    void *y;
+    int64_t y_line, y_step, first, channel;
+    const rill_finish *finish;
+} target;
+
+static void run_windows(const plan *p, const rill_task *task, const place *at, const source *x,
+                        const target *y)
 {
-    if (w->x_line != w->rows * w->x_step || w->y_line != w->rows * w->y_step) return;
-    w->rows *= w->lines;
-    w->lines = 1;
+    const axis *h = &at->t.h, *v = &at->t.w;
+    const bool joined = v->dilation == 1 && x->pitch == depth_of(p);
+    const int64_t depth = joined ? v->taps * x->pitch : depth_of(p), inner = joined ? 1 : v->taps;
+    rill_windows w = {
+        .x = x->x,
+        .filter = y->filter,
+        .y = y->y,
+        .lines = at->rows,
+        .rows = v->out,
+        .columns = at->columns,
+        .x_line = h->stride * x->cells * x->pitch,
+        .x_step = v->stride * x->pitch,
+        .y_line = y->y_line,
+        .y_step = y->y_step,
+        .depth = depth,
+        .runs = h->taps * inner,
+        .inner = inner,
+        .jump = v->dilation * x->pitch - depth,
+        .long_jump = (h->dilation * x->cells - (inner - 1) * v->dilation) * x->pitch - depth,
+        .rows_outside = h->taps * inner * depth * at->columns * size_of(task->call) <= FILTER_BYTES,
+        .finish = y->finish,
+        .at = y->first,
+        .column = y->channel};
+    if (w.x_line == w.rows * w.x_step && w.y_line == w.rows * w.y_step) { /* lines without gaps */
+        w.rows *= w.lines;
+        w.lines = 1;
+    }
+    loops_of(task->call)->windows(&w);
+}
+
+static void run_depthwise(const rill_task *task, const place *at, const source *x, const target *y)
+{
+    const axis *h = &at->t.h, *v = &at->t.w;
+    const rill_depthwise d = {.x = x->x,
+                              .filter = y->filter,
+                              .y = y->y,
+                              .lines = at->rows,
+                              .rows = v->out,
+                              .channels = at->columns,
+                              .x_line = h->stride * x->cells * x->pitch,
+                              .x_step = v->stride * x->pitch,
+                              .y_line = y->y_line,
+                              .y_step = y->y_step,
+                              .taps_h = h->taps,
+                              .taps_w = v->taps,
+                              .tap_h = h->dilation * x->cells * x->pitch,
+                              .tap_w = v->dilation * x->pitch,
+                              .finish = y->finish,
+                              .at = y->first,
+                              .column = y->channel};
+    loops_of(task->call)->depthwise(&d);
 }
 
 /* An NCHW result, computed as NHWC, into its planes. */
@@ -407,7 +503,6 @@ static void run_epilogue(const plan *p, const rill_task *task, const place *at, 
 
 static rill_status run_unit(const plan *p, const rill_task *task)
 {
-    const rill_gemm_loops *loops = loops_of(task->call);
     const int64_t size = size_of(task->call);
     const place at = place_of(p, task->unit);
     const image i = result_of(p);
@@ -422,24 +517,24 @@ static rill_status run_unit(const plan *p, const rill_task *task)
     }
     rill_finish finish;
     const bool finished = rill_epilogue_finish(p->end, task, p->bias ? task->in[2] : NULL, &finish);
-    const int64_t steps = at.t.h.taps * at.t.w.taps * depth_of(p);
-    rill_windows w = {.filter = (const char *)task->scratch +
-                                (packed_at(p, &at.t, at.g, loops->panel) + at.j * steps) * size,
-                      .y = p->c.nchw ? (char *)task->thread_scratch + p->band_bytes : y,
-                      .lines = at.rows,
-                      .rows = at.t.w.out,
-                      .columns = at.columns,
-                      .y_step = p->c.nchw ? at.columns : at.t.w.step * i.channels,
-                      .y_line =
-                          p->c.nchw ? at.t.w.out * at.columns : at.t.h.step * i.w * i.channels,
-                      .rows_outside = steps * at.columns * size <= FILTER_BYTES,
-                      .finish = finish.n > 0 ? &finish : NULL,
-                      .at = first,
-                      .column = channel};
-    set_source(p, task, &at, &w);
-    join_lines(&w);
-    loops->windows(&w);
-    if (p->c.nchw) scatter_planes(p, task, &at, w.y, y);
+    const int64_t steps = at.t.h.taps * at.t.w.taps * (p->depthwise ? 0 : depth_of(p));
+    const void *filter = p->packed ? task->in[2] : task->scratch;
+    const target to = {
+        .filter = (const char *)filter +
+                  (packed_at(p, &at.t, at.g, loops_of(task->call)->panel) + at.j * steps) * size,
+        .y = p->c.nchw ? (char *)task->thread_scratch + p->band_bytes : y,
+        .y_line = p->c.nchw ? at.t.w.out * at.columns : at.t.h.step * i.w * i.channels,
+        .y_step = p->c.nchw ? at.columns : at.t.w.step * i.channels,
+        .first = first,
+        .channel = channel,
+        .finish = finish.n > 0 ? &finish : NULL};
+    const source x = find_source(p, task, &at);
+    if (p->depthwise) {
+        run_depthwise(task, &at, &x, &to);
+    } else {
+        run_windows(p, task, &at, &x, &to);
+    }
+    if (p->c.nchw) scatter_planes(p, task, &at, to.y, y);
     if (!finished) run_epilogue(p, task, &at, first);
     return RILL_OK;
 }
@@ -448,7 +543,7 @@ static rill_status run(const rill_task *task)
 {
     const plan *p = plan_in(task->call);
     if (task->phase > 0) return run_unit(p, task);
-    pack_filter(p, task);
+    pack_filter(p, task->unit, task->call->in[0].dtype, task->in[1], task->scratch);
     return RILL_OK;
 }
 
@@ -495,62 +590,74 @@ static void join_images(plan *p)
     c->batch = 1;
 }
 
+/* Window rows of the largest part, and windows in one of them. */
+static int64_t rows_of(const plan *p)
+{
+    return max(1, p->back ? ceil_div(p->c.h.in, p->c.h.stride) : p->c.h.out);
+}
+static int64_t row_length(const plan *p)
+{
+    return max(1, p->back ? ceil_div(p->c.w.in, p->c.w.stride) : p->c.w.out);
+}
+
 /* Cuts window rows and channels into units. */
 static void plan_units(plan *p, int64_t size, int64_t panel)
 {
     const part t = part_of(p, 0);
-    const int64_t columns = columns_of(p),
-                  out_h = max(1, p->back ? ceil_div(p->c.h.in, p->c.h.stride) : p->c.h.out);
-    const int64_t out_w = max(1, p->back ? ceil_div(p->c.w.in, p->c.w.stride) : p->c.w.out);
-    const int64_t steps = max(1, t.h.taps * t.w.taps * depth_of(p));
-    double target = rill_conv_flops(&p->c) / MANY_UNITS;
-    if (target < UNIT_FLOPS) target = UNIT_FLOPS;
-    const double row_flops = 2.0 * (double)out_w * (double)steps * (double)columns;
-    int64_t rows = max(1, (int64_t)min(out_h, (int64_t)(target / row_flops + 0.5)));
+    const int64_t columns = columns_of(p), out_h = rows_of(p), panels = ceil_div(columns, panel);
+    const int64_t steps = max(1, t.h.taps * t.w.taps * (p->depthwise ? 1 : depth_of(p)));
+    const double all = rill_conv_flops(&p->c), least = p->depthwise ? DEPTHWISE_FLOPS : UNIT_FLOPS;
+    const double unit = all / MANY_UNITS > least ? all / MANY_UNITS : least;
+    const double row_flops = 2.0 * (double)row_length(p) * (double)steps * (double)columns;
+    const double fit = unit / row_flops + 0.5;
+    int64_t rows = fit < 1 ? 1 : fit < (double)out_h ? (int64_t)fit : out_h;
     /* A filter that does not stay in cache is cut by channels, so that it is read once. */
-    if ((double)steps * (double)columns * (double)size > FILTER_BYTES) rows = out_h;
+    const bool large = (double)steps * (double)columns * (double)size > FILTER_BYTES;
+    if (large && !p->depthwise) rows = out_h;
     while (rows > 1 && band_bytes(p, rows, size) > BAND_BYTES) rows = ceil_div(rows, 2);
     p->bands = ceil_div(out_h, rows);
     p->rows = ceil_div(out_h, p->bands);
     p->bands = ceil_div(out_h, p->rows);
-    const int64_t units = p->bands * p->c.batch * p->c.group * count_parts(p);
-    double tiles = (double)p->rows * row_flops / target;
-    if (units < ENOUGH_UNITS && tiles < (double)ENOUGH_UNITS / (double)units &&
-        rill_conv_flops(&p->c) > 2.0 * UNIT_FLOPS) {
-        tiles = (double)ENOUGH_UNITS / (double)units;
-    }
-    const int64_t panels = panels_of(p, panel);
-    const int64_t most = tiles < 1 ? 1 : tiles < (double)panels ? (int64_t)tiles : panels;
-    p->tile = ceil_div(panels, most) * panel;
+    const double units = (double)(p->bands * p->c.batch * groups_of(p) * count_parts(p));
+    double tiles = (double)p->rows * row_flops / unit;
+    if (tiles < ENOUGH_UNITS / units && all > 2 * least) tiles = ENOUGH_UNITS / units;
+    int64_t cuts = tiles < 1 ? 1 : tiles < (double)panels ? (int64_t)tiles : panels;
+    if (p->depthwise) cuts = 1;
+    p->tile = ceil_div(panels, cuts) * panel;
     p->tiles = ceil_div(columns, p->tile);
 }
 
 static void prepare(rill_call *call, plan *p)
 {
     const int64_t size = size_of(call), panel = loops_of(call)->panel;
+    const int64_t taps = p->c.h.kernel * p->c.w.kernel;
     join_images(p);
     plan_units(p, size, panel);
-    const rill_conv *c = &p->c;
-    const int64_t taps = c->h.kernel * c->w.kernel, panels = panels_of(p, panel);
-    const int64_t all = count_parts(p) * c->group * panels;
-    p->packs = max(1, PACK_ELEMENTS / max(1, taps * depth_of(p) * panel / count_parts(p)));
+    plan_packing(p);
     call->n_phases = 2;
-    call->units[0] = ceil_div(all, p->packs);
-    call->units[1] = count_parts(p) * c->batch * p->bands * c->group * p->tiles;
+    call->units[0] = p->packed ? 0 : packing_units(p);
+    call->units[1] = count_parts(p) * p->c.batch * p->bands * groups_of(p) * p->tiles;
     p->band_bytes = (size_t)round_up((int64_t)band_bytes(p, p->rows, size), 64);
     call->thread_scratch = p->band_bytes;
-    if (c->nchw) {
-        const image i = result_of(p);
-        call->thread_scratch += (size_t)(p->rows * i.w * p->tile * size);
+    if (p->c.nchw) {
+        call->thread_scratch +=
+            (size_t)(p->rows * row_length(p) * min(p->tile, columns_of(p)) * size);
     }
-    call->scratch = (size_t)(taps * c->group * depth_of(p) * packed_columns(p, panel) * size);
+    if (!p->packed) call->scratch = (size_t)(taps * groups_of(p) * cell_size(p, panel / 2) * size);
+}
+
+static bool is_depthwise(const rill_conv *c)
+{
+    return c->group > 1 && c->cin == c->group && c->cout == c->group;
 }
 
 rill_status rill_conv_direct_prepare_forward(rill_call *call, rill_error *err)
 {
     plan *p = (plan *)(void *)call->plan.bytes;
     p->c = rill_conv_of_forward(call);
-    p->bias = !rill_conv_epilogue(call) && call->n_in > 2;
+    p->depthwise = is_depthwise(&p->c);
+    p->packed = call->op == &rill_op_packed_conv2d;
+    p->bias = call->op == &rill_op_conv2d && call->n_in > 2;
     const rill_type product = rill_conv_type(&p->c, call->in[0].dtype);
     prepare(call, p);
     return rill_epilogue_prepare(call, rill_conv_epilogue(call), &product, p->c.nchw ? 1 : 3,
@@ -561,6 +668,7 @@ rill_status rill_conv_direct_prepare_input(rill_call *call, rill_error *err)
 {
     plan *p = (plan *)(void *)call->plan.bytes;
     p->c = rill_conv_of_input(call);
+    p->depthwise = is_depthwise(&p->c);
     p->back = true;
     (void)err;
     prepare(call, p);
@@ -571,17 +679,29 @@ rill_status rill_conv_direct_prepare_input(rill_call *call, rill_error *err)
 
 enum { MAX_BYTES = 1 << 30 };
 
-static bool accepts(const rill_call *call, plan *p)
+/* Windows of one pixel in NCHW are products of planes as they lie. */
+static bool is_product_of_planes(const rill_conv *c)
+{
+    const rill_window_axis *axes[] = {&c->h, &c->w};
+    for (int i = 0; i < 2; i++) {
+        const rill_window_axis *a = axes[i];
+        if (a->kernel != 1 || a->stride != 1 || a->before != 0 || a->out != a->in) return false;
+    }
+    return c->nchw;
+}
+
+static bool accepts(rill_dtype dtype, const plan *p)
 {
     const rill_conv *c = &p->c;
-    if (!rill_dtype_is_float(call->in[0].dtype) || !loops_of(call)) return false;
+    if (!rill_dtype_is_float(dtype) || !rill_gemm_own(dtype)) return false;
+    if (is_product_of_planes(c) && !p->depthwise) return false;
     const int64_t sizes[] = {c->batch, c->h.in, c->w.in, c->h.out,
                              c->w.out, c->cin,  c->cout, rill_conv_depth(c)};
     for (size_t i = 0; i < RILL_LEN(sizes); i++) {
         if (sizes[i] <= 0 || sizes[i] > INT32_MAX) return false;
     }
-    const int64_t size = size_of(call);
-    const double row = (double)result_of(p).w * (double)round_up(columns_of(p), 64) * (double)size;
+    const int64_t size = (int64_t)rill_dtype_size(dtype);
+    const double row = (double)row_length(p) * (double)round_up(columns_of(p), 64) * (double)size;
     return band_bytes(p, 1, size) + row < MAX_BYTES &&
            (double)rill_conv_depth(c) * (double)round_up(c->cout, 64) * (double)size < MAX_BYTES;
 }
@@ -589,14 +709,76 @@ static bool accepts(const rill_call *call, plan *p)
 bool rill_conv_direct_accepts_forward(const rill_call *call)
 {
     plan p = {.c = rill_conv_of_forward(call)};
-    return accepts(call, &p);
+    p.depthwise = is_depthwise(&p.c);
+    return accepts(call->in[0].dtype, &p);
 }
 
 bool rill_conv_direct_accepts_input(const rill_call *call)
 {
     plan p = {.c = rill_conv_of_input(call), .back = true};
     const rill_conv *c = &p.c;
+    p.depthwise = is_depthwise(c);
     if (c->h.dilation > 1 && c->h.stride > 1) return false;
     if (c->w.dilation > 1 && c->w.stride > 1) return false;
-    return accepts(call, &p);
+    return accepts(call->in[0].dtype, &p);
+}
+
+/* ---- filters that are packed ahead ------------------------------------------------------------
+ */
+
+bool rill_conv_direct_wants_packing(const rill_attr *attrs, const rill_type *x,
+                                    const rill_type *filter)
+{
+    if (!rill_shape_is_static(&x->shape) || !rill_shape_is_static(&filter->shape)) return false;
+    plan p = {.c = rill_conv_of(attrs, &x->shape, &filter->shape)};
+    p.depthwise = is_depthwise(&p.c);
+    const double pixels = (double)p.c.batch * (double)p.c.h.out * (double)p.c.w.out;
+    return accepts(x->dtype, &p) && pixels < FEW_PIXELS;
+}
+
+static plan plan_of_filter(const rill_attr *attrs, const rill_shape *filter)
+{
+    plan p = {.c = rill_conv_of_packing(attrs, filter)};
+    p.depthwise = is_depthwise(&p.c);
+    return p;
+}
+
+int64_t rill_conv_packed_count(const rill_attr *attrs, const rill_type *filter)
+{
+    const plan p = plan_of_filter(attrs, &filter->shape);
+    const int64_t widest = 64 / (int64_t)rill_dtype_size(filter->dtype);
+    return p.c.h.kernel * p.c.w.kernel * groups_of(&p) * cell_size(&p, widest);
+}
+
+rill_status rill_conv_direct_prepare_packing(rill_call *call, rill_error *err)
+{
+    plan *p = (plan *)(void *)call->plan.bytes;
+    (void)err;
+    *p = plan_of_filter(call->attrs, &call->in[0].shape);
+    plan_packing(p);
+    call->units[0] = loops_of(call) ? 1 + packing_units(p) : 1;
+    return RILL_OK;
+}
+
+/* The first unit clears what is left over where panels are narrow, or takes the filter as it is
+ * where there are none. */
+rill_status rill_conv_direct_pack(const rill_task *task)
+{
+    const rill_call *call = task->call;
+    const plan *p = plan_in(call);
+    const rill_gemm_loops *loops = loops_of(call);
+    const int64_t size = size_of(call), cells = p->c.h.kernel * p->c.w.kernel * groups_of(p);
+    if (task->unit > 0) {
+        pack_filter(p, task->unit - 1, call->in[0].dtype, task->in[0], task->out[0]);
+        return RILL_OK;
+    }
+    int64_t used = rill_shape_count(&call->in[0].shape);
+    if (loops) {
+        used = cells * cell_size(p, loops->panel / 2);
+    } else if (used > 0) {
+        memcpy(task->out[0], task->in[0], (size_t)(used * size));
+    }
+    memset((char *)task->out[0] + used * size, 0,
+           (size_t)((rill_shape_count(&call->out[0].shape) - used) * size));
+    return RILL_OK;
 }

@@ -85,7 +85,8 @@ static int64_t window_at(const rill_window_axis *a, int64_t i, int64_t k)
         const steps sy = steps_of(c->nchw, c->h.out, c->w.out, c->cout);                           \
         const TYPE *x = (const TYPE *)task->in[0] + task->unit * sx.n;                             \
         const rill_epilogue *end = plan_in(task)->end;                                             \
-        const TYPE *bias = !end && task->call->n_in > 2 ? task->in[2] : NULL;                      \
+        const bool biased = task->call->op == &rill_op_conv2d && task->call->n_in > 2;             \
+        const TYPE *bias = biased ? task->in[2] : NULL;                                            \
         TYPE *y = (TYPE *)rill_epilogue_product(end, task) + task->unit * sy.n;                    \
         for (int64_t oh = 0; oh < c->h.out; oh++)                                                  \
             for (int64_t ow = 0; ow < c->w.out; ow++)                                              \

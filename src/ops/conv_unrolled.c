@@ -340,7 +340,7 @@ rill_status rill_conv_unrolled_prepare_forward(rill_call *call, rill_error *err)
     p->chunk = p->rows;
     plan_tiles(p, spans * p->bands * c->group);
     call->units[0] = max(1, spans * p->bands) * c->group * p->tiles;
-    p->bias = !rill_conv_epilogue(call) && call->n_in > 2;
+    p->bias = call->op == &rill_op_conv2d && call->n_in > 2;
     const rill_type product = rill_conv_type(c, call->in[0].dtype);
     return rill_epilogue_prepare(call, rill_conv_epilogue(call), &product, c->nchw ? 1 : 3, &p->end,
                                  err);

@@ -7,7 +7,8 @@
 /* A stage of a finish whose operand is an extra. */
 typedef struct planned_stage {
     rill_finish_stage stage;
-    uint32_t input; /* of the call; 0: no operand */
+    bool has_operand;
+    uint32_t extra;
 } planned_stage;
 
 struct rill_epilogue {
@@ -21,10 +22,16 @@ struct rill_epilogue {
 
 /* ---- types ----------------------------------------------------------------------------------- */
 
-static uint32_t count_extras(const rill_type *in, uint32_t n_in)
+/* The first extra. */
+static uint32_t first_of(const rill_op *op)
 {
-    uint32_t n = n_in > RILL_EPILOGUE_FIRST ? n_in - RILL_EPILOGUE_FIRST : 0;
-    while (n > 0 && in[RILL_EPILOGUE_FIRST + n - 1].dtype == RILL_DTYPE_NONE) n--;
+    return op->n_inputs - 1;
+}
+
+static uint32_t count_extras(const rill_op *op, const rill_type *in, uint32_t n_in)
+{
+    uint32_t n = n_in > first_of(op) ? n_in - first_of(op) : 0;
+    while (n > 0 && in[first_of(op) + n - 1].dtype == RILL_DTYPE_NONE) n--;
     return n;
 }
 
@@ -37,18 +44,18 @@ typedef struct typed_body {
 } typed_body;
 
 /* `graph` may be NULL. Free with typed_free, also after a failure. */
-static rill_status typed_read(rill_context *ctx, const rill_graph *graph, const char *text,
-                              const rill_type *product, const rill_type *in, uint32_t n_in,
-                              typed_body *b, rill_error *err)
+static rill_status typed_read(rill_context *ctx, const rill_graph *graph, const rill_op *op,
+                              const char *text, const rill_type *product, const rill_type *in,
+                              uint32_t n_in, typed_body *b, rill_error *err)
 {
-    const uint32_t n_extras = count_extras(in, n_in);
+    const uint32_t n_extras = count_extras(op, in, n_in);
     RILL_TRY(rill_body_parse(ctx, text, &b->body, err));
     if (n_extras > RILL_EPILOGUE_MAX_INPUTS) {
         return rill_fail(err, RILL_ERR_INVALID, "epilogue: expected at most %d extras, got %u",
                          RILL_EPILOGUE_MAX_INPUTS, n_extras);
     }
     b->in[0] = *product;
-    for (uint32_t i = 0; i < n_extras; i++) b->in[1 + i] = in[RILL_EPILOGUE_FIRST + i];
+    for (uint32_t i = 0; i < n_extras; i++) b->in[1 + i] = in[first_of(op) + i];
     b->n_in = 1 + n_extras;
     b->results = rill_arena_alloc(&b->body.arena, b->body.n_instructions * sizeof *b->results,
                                   _Alignof(rill_type));
@@ -61,7 +68,8 @@ rill_status rill_epilogue_infer(const rill_infer *c, const char *text, const ril
 {
     typed_body b = {.n_in = 0};
     rill_context *ctx = c->graph ? rill_graph_context(c->graph) : NULL;
-    rill_status status = typed_read(ctx, c->graph, text, product, c->in, c->n_in, &b, c->err);
+    rill_status status =
+        typed_read(ctx, c->graph, c->op, text, product, c->in, c->n_in, &b, c->err);
     for (uint32_t k = 0; status == RILL_OK && k < b.body.n_outputs; k++) {
         c->out[k] = b.results[~b.body.outputs[k]];
     }
@@ -74,9 +82,7 @@ void rill_epilogue_expand(const rill_expand *e, const char *text, rill_value pro
     rill_value in[1 + RILL_EPILOGUE_MAX_INPUTS] = {product};
     rill_body body;
     rill_error err;
-    for (uint32_t i = RILL_EPILOGUE_FIRST; i < e->n_x; i++) {
-        in[i - RILL_EPILOGUE_FIRST + 1] = e->x[i];
-    }
+    for (uint32_t i = first_of(e->op); i < e->n_x; i++) in[i - first_of(e->op) + 1] = e->x[i];
     if (rill_body_parse(rill_graph_context(e->graph), text, &body, &err) == RILL_OK) {
         rill_body_expand(&body, e->graph, in, e->y);
     } else {
@@ -90,9 +96,9 @@ void rill_epilogue_cost(const rill_call *call, const char *text, double *flops, 
     double count = 1;
     for (const char *s = text; *s; s++) count += *s == ';';
     *flops += count * (double)rill_shape_count(&call->out[0].shape);
-    const uint32_t n = count_extras(call->in, call->n_in);
+    const uint32_t n = count_extras(call->op, call->in, call->n_in);
     for (uint32_t i = 0; i < n; i++) {
-        const rill_type *t = &call->in[RILL_EPILOGUE_FIRST + i];
+        const rill_type *t = &call->in[first_of(call->op) + i];
         *bytes += (double)rill_shape_count(&t->shape) * (double)rill_dtype_size(t->dtype);
     }
     for (uint32_t k = 1; k < call->n_out; k++) {
@@ -139,7 +145,8 @@ static bool read_stage(const typed_body *b, const rill_instruction *it, rill_ope
     s->kind = it->op == &rill_op_add   ? RILL_STAGE_ADD
               : it->op == &rill_op_mul ? RILL_STAGE_MUL
                                        : RILL_STAGE_SUB;
-    out->input = RILL_EPILOGUE_FIRST + (uint32_t)extra - 1;
+    out->has_operand = true;
+    out->extra = (uint32_t)extra - 1;
     return stage_operand(&b->in[extra], &b->in[0], axis, &s->by_column);
 }
 
@@ -181,7 +188,7 @@ rill_status rill_epilogue_prepare(rill_call *call, const char *text, const rill_
     rill_epilogue *e = rill_call_alloc(call, sizeof *e);
     if (!e) return rill_nomem(err, "epilogue");
     rill_status status =
-        typed_read(call->memory->ctx, NULL, text, product, call->in, call->n_in, &b, err);
+        typed_read(call->memory->ctx, NULL, call->op, text, product, call->in, call->n_in, &b, err);
     if (status == RILL_OK) {
         status = rill_map_compile(call, &b.body, b.in, b.results, &product->shape, &e->map, err);
     }
@@ -208,9 +215,10 @@ bool rill_epilogue_finish(const rill_epilogue *e, const rill_task *task, const v
         out->stages[out->n++] =
             (rill_finish_stage){.kind = RILL_STAGE_ADD, .by_column = true, .operand = bias};
     }
+    const void *const *extras = task->in + first_of(task->call->op);
     for (int i = 0; e && i < e->n_stages; i++) {
         out->stages[i] = e->stages[i].stage;
-        out->stages[i].operand = task->in[e->stages[i].input];
+        if (e->stages[i].has_operand) out->stages[i].operand = extras[e->stages[i].extra];
         out->n = i + 1;
     }
     return !e || e->n_stages > 0;
@@ -221,7 +229,7 @@ void rill_epilogue_run(const rill_epilogue *e, const rill_task *task, int64_t fi
 {
     if (!e) return;
     const void *in[1 + RILL_EPILOGUE_MAX_INPUTS] = {rill_epilogue_product(e, task)};
-    for (uint32_t i = 0; i < e->n_extras; i++) in[1 + i] = task->in[RILL_EPILOGUE_FIRST + i];
+    for (uint32_t i = 0; i < e->n_extras; i++) in[1 + i] = task->in[first_of(task->call->op) + i];
     if (n == step) n *= rows, rows = 1;
     for (int64_t r = 0; r < rows; r++) rill_map_run(e->map, in, task->out, first + r * step, n);
 }

@@ -11,10 +11,9 @@
 #include "ops/kernels/gemm.h"
 #include "ops/ops.h"
 
-/* The first extra input. */
-enum { RILL_EPILOGUE_FIRST = 2, RILL_EPILOGUE_MAX_INPUTS = 32 };
+enum { RILL_EPILOGUE_MAX_INPUTS = 32 };
 
-/* The attribute, and the last input. */
+/* The attribute, and the last input, which is variadic: the extras. */
 #define RILL_EPILOGUE_ATTR                                                                        \
     RILL_A_REQUIRED("epilogue", RILL_ATTR_STRING,                                                 \
                     "elementwise instructions: $0 is the product, $1 .. the extras, as in \"add " \

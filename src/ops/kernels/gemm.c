@@ -51,6 +51,7 @@ INLINE void transpose4_f64(const double *src, int64_t ld, double *dst, int64_t l
 
 #define TYPE float
 #define NAME(name) name##_f32
+#define SCALAR_FMA __builtin_fmaf
 #ifdef __AVX512F__
 #define VEC __m512
 #define LOAD _mm512_loadu_ps
@@ -77,10 +78,15 @@ INLINE void transpose4_f64(const double *src, int64_t ld, double *dst, int64_t l
 #define RELU(x) _mm256_and_ps(_mm256_cmp_ps(x, SPLAT(0), _CMP_NLE_UQ), x)
 #endif
 #include "ops/kernels/gemm_block.h"
+
 #include "ops/kernels/gemm_loops.h"
+
 #include "ops/kernels/windows_loops.h"
+
+#include "ops/kernels/depthwise_loops.h"
 #undef TYPE
 #undef NAME
+#undef SCALAR_FMA
 #undef VEC
 #undef LOAD
 #undef STORE
@@ -95,6 +101,7 @@ INLINE void transpose4_f64(const double *src, int64_t ld, double *dst, int64_t l
 
 #define TYPE double
 #define NAME(name) name##_f64
+#define SCALAR_FMA __builtin_fma
 #ifdef __AVX512F__
 #define VEC __m512d
 #define LOAD _mm512_loadu_pd
@@ -121,12 +128,16 @@ INLINE void transpose4_f64(const double *src, int64_t ld, double *dst, int64_t l
 #define RELU(x) _mm256_and_pd(_mm256_cmp_pd(x, SPLAT(0), _CMP_NLE_UQ), x)
 #endif
 #include "ops/kernels/gemm_block.h"
+
 #include "ops/kernels/gemm_loops.h"
+
 #include "ops/kernels/windows_loops.h"
 
+#include "ops/kernels/depthwise_loops.h"
+
 const rill_gemm_kernels RILL_LEVELED(rill_gemm) = {
-    .by_dtype = {{product_f32, windows_f32, pack_f32, 2 * LANES_f32},
-                 {product_f64, windows_f64, pack_f64, 2 * LANES_f64}},
+    .by_dtype = {{product_f32, windows_f32, pack_f32, depthwise_f32, 2 * LANES_f32},
+                 {product_f64, windows_f64, pack_f64, depthwise_f64, 2 * LANES_f64}},
 };
 
 #else

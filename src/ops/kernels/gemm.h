@@ -49,22 +49,37 @@ typedef struct rill_windows {
     int64_t at, column;        /* where y is in the result that the operands of stages belong to */
 } rill_windows;
 
-/* A filter, or a part of it, into panels of `panel` columns; the last one of half as many if they
- * are enough. Column j of step (u, v, i) is from[u step_h + v step_w + i step_i + j step_j]. Panel
- * p has its steps in a row, from to + p panel taps_h taps_w depth on; what is beyond `columns` is
- * zero. */
+/* A filter, or a part of it, into panels of `panel` columns; the last one is of half as many if
+ * they are enough. Element (u, v, i) of column j is from[u step_h + v step_w + i step_i + j
+ * step_j]. Panel p has all its steps, of `panel` columns each, in a row from to + p panel taps_h
+ * taps_w depth on; columns beyond the last are zero. Only the steps with first <= i < end are
+ * packed. */
 typedef struct rill_pack {
     const void *from;
     void *to;
     int64_t taps_h, taps_w, depth, columns;
+    int64_t first, end;
     int64_t step_h, step_w, step_i, step_j;
 } rill_pack;
+
+/* Windows whose channels do not see each other: y[line, row, c] is the chain over the taps of
+ * x[line x_line + row x_step + u tap_h + v tap_w + c] filter[(u taps_w + v) channels + c]. */
+typedef struct rill_depthwise {
+    const void *x, *filter;
+    void *y;
+    int64_t lines, rows, channels;
+    int64_t x_line, x_step, y_line, y_step; /* elements, as in rill_windows */
+    int64_t taps_h, taps_w, tap_h, tap_w;
+    const rill_finish *finish;
+    int64_t at, column;
+} rill_depthwise;
 
 /* All NULL where the level has no fused multiply-add. k is at least 1. */
 typedef struct rill_gemm_loops {
     void (*product)(const rill_gemm *g);
     void (*windows)(const rill_windows *w);
     void (*pack)(const rill_pack *p);
+    void (*depthwise)(const rill_depthwise *d);
     int64_t panel;
 } rill_gemm_loops;
 typedef struct rill_gemm_kernels {

@@ -3,21 +3,52 @@
 
 /* ---- filters --------------------------------------------------------------------------------- */
 
-/* n columns of `depth` steps as rows of `width` elements. */
-static void NAME(pack_run)(const rill_pack *p, const TYPE *from, int64_t n, int64_t width,
-                           TYPE *restrict to)
+/* Where step (u, v, i) of the panel of column j goes. */
+INLINE TYPE *NAME(packed)(const rill_pack *p, int64_t tap, int64_t i, int64_t j, int64_t width)
 {
-    if (n < width) memset(to, 0, (size_t)(p->depth * width) * sizeof(TYPE));
-    if (p->step_j == 1) {
-        for (int64_t i = 0; i < p->depth; i++) {
-            memcpy(to + i * width, from + i * p->step_i, (size_t)n * sizeof(TYPE));
+    return (TYPE *)p->to + j * p->taps_h * p->taps_w * p->depth + (tap * p->depth + i) * width;
+}
+
+/* Columns that are adjacent in the filter: its rows are read as they lie. */
+static void NAME(pack_rows)(const rill_pack *p, const TYPE *from, int64_t tap)
+{
+    const int64_t panel = 2 * NAME(LANES);
+    for (int64_t i = p->first; i < p->end; i++) {
+        const TYPE *row = from + i * p->step_i;
+        int64_t j = 0;
+        for (; j + panel <= p->columns; j += panel) {
+            TYPE *to = NAME(packed)(p, tap, i, j, panel);
+            STORE(to, LOAD(row + j));
+            STORE(to + NAME(LANES), LOAD(row + j + NAME(LANES)));
         }
-    } else if (p->step_i == 1) {
-        NAME(transpose_panel)(from, p->step_j, p->depth, n, width, to);
-    } else {
-        for (int64_t j = 0; j < n; j++) {
-            for (int64_t i = 0; i < p->depth; i++) {
-                to[i * width + j] = from[i * p->step_i + j * p->step_j];
+        if (j == p->columns) continue;
+        const int64_t n = p->columns - j, width = n > NAME(LANES) ? panel : NAME(LANES);
+        TYPE *to = NAME(packed)(p, tap, i, j, width);
+        memset(to, 0, (size_t)width * sizeof(TYPE));
+        memcpy(to, row + j, (size_t)n * sizeof(TYPE));
+    }
+}
+
+/* One panel of columns that are apart. */
+static void NAME(pack_columns)(const rill_pack *p, int64_t j, int64_t n, int64_t width)
+{
+    const int64_t taps = p->taps_h * p->taps_w, steps = p->end - p->first;
+    for (int64_t tap = 0; tap < taps; tap++) {
+        const TYPE *from = (const TYPE *)p->from + tap / p->taps_w * p->step_h +
+                           tap % p->taps_w * p->step_w + p->first * p->step_i + j * p->step_j;
+        TYPE *to = NAME(packed)(p, tap, p->first, j, width);
+        if (n < width) memset(to, 0, (size_t)(steps * width) * sizeof(TYPE));
+        if (p->step_i == 1) NAME(transpose_panel)(from, p->step_j, steps, n, width, to);
+    }
+    if (p->step_i == 1) return;
+    for (int64_t k = 0; k < n; k++) { /* neither is adjacent: taps are, so they run innermost */
+        for (int64_t i = p->first; i < p->end; i++) {
+            const TYPE *from = (const TYPE *)p->from + i * p->step_i + (j + k) * p->step_j;
+            TYPE *to = NAME(packed)(p, 0, i, j, width) + k;
+            for (int64_t u = 0; u < p->taps_h; u++) {
+                for (int64_t v = 0; v < p->taps_w; v++, to += p->depth * width) {
+                    *to = from[u * p->step_h + v * p->step_w];
+                }
             }
         }
     }
@@ -25,16 +56,17 @@ static void NAME(pack_run)(const rill_pack *p, const TYPE *from, int64_t n, int6
 
 static void NAME(pack)(const rill_pack *p)
 {
-    TYPE *to = p->to;
+    if (p->step_j == 1) {
+        for (int64_t tap = 0; tap < p->taps_h * p->taps_w; tap++) {
+            NAME(pack_rows)
+            (p, (const TYPE *)p->from + tap / p->taps_w * p->step_h + tap % p->taps_w * p->step_w,
+             tap);
+        }
+        return;
+    }
     for (int64_t j = 0, n; j < p->columns; j += n) {
         n = p->columns - j < 2 * NAME(LANES) ? p->columns - j : 2 * NAME(LANES);
-        const int64_t width = n > NAME(LANES) ? 2 * NAME(LANES) : NAME(LANES);
-        for (int64_t u = 0; u < p->taps_h; u++) {
-            for (int64_t v = 0; v < p->taps_w; v++, to += p->depth * width) {
-                const TYPE *from = (const TYPE *)p->from + u * p->step_h + v * p->step_w;
-                NAME(pack_run)(p, from + j * p->step_j, n, width, to);
-            }
-        }
+        NAME(pack_columns)(p, j, n, n > NAME(LANES) ? 2 * NAME(LANES) : NAME(LANES));
     }
 }
 
