@@ -39,6 +39,11 @@ rill_conv rill_conv_of(const rill_attr *attrs, const rill_shape *x, const rill_s
 
 rill_conv rill_conv_of_forward(const rill_call *call)
 {
+    if (call->op == &rill_op_packed_conv2d) {
+        const rill_shape filter =
+            rill_shape_make(2 + RILL_SPATIAL, call->attrs[RILL_W_FILTER_SHAPE].u.ints);
+        return rill_conv_of(call->attrs, &call->in[0].shape, &filter);
+    }
     return rill_conv_of(call->attrs, &call->in[0].shape, &call->in[1].shape);
 }
 
@@ -69,17 +74,6 @@ const char *rill_conv_epilogue(const rill_call *call)
     if (call->op != &rill_op_fused_conv2d && call->op != &rill_op_packed_conv2d) return NULL;
     const rill_attr *a = &call->attrs[RILL_W_EPILOGUE];
     return a->type == RILL_ATTR_ABSENT ? NULL : a->u.s;
-}
-
-rill_conv rill_conv_of_packing(const rill_attr *attrs, const rill_shape *filter)
-{
-    const bool nchw = strcmp(attrs[RILL_PACK_DATA_FORMAT].u.s, "NCHW") == 0;
-    rill_conv c = {.group = attrs[RILL_PACK_GROUP].u.i, .nchw = nchw};
-    c.cin = filter->dims[filter_in(nchw)] * c.group;
-    c.cout = filter->dims[filter_out(nchw)];
-    c.h.kernel = filter->dims[filter_spatial(nchw, 0)];
-    c.w.kernel = filter->dims[filter_spatial(nchw, 1)];
-    return c;
 }
 
 /* ---- inference ------------------------------------------------------------------------------- */

@@ -17,8 +17,9 @@
         RILL_WINDOW_INTS_ONES("dilations", RILL_SPATIAL, "distance of the filter's cells; 1"), \
     [RILL_W_GROUP] = RILL_A_INT("group", 1, 1, INT32_MAX,                                      \
                                 "channels are cut into groups that do not see each other")
-enum { RILL_W_EPILOGUE = RILL_W_N_CONV };
-/* The attributes of pack_filter. */
+/* Of fused_conv2d and packed_conv2d, of packed_conv2d alone. */
+enum { RILL_W_EPILOGUE = RILL_W_N_CONV, RILL_W_FILTER_SHAPE };
+/* Attributes of pack_filter; unpack_filter has them after the shape of the filter. */
 enum { RILL_PACK_DATA_FORMAT, RILL_PACK_GROUP };
 
 /* The shape of conv2d's y from those of x and filter. */
@@ -55,6 +56,20 @@ rill_type rill_conv_type(const rill_conv *c, rill_dtype dtype);
 /* The epilogue of a call's op, or NULL. */
 const char *rill_conv_epilogue(const rill_call *call);
 
+static inline bool rill_conv_is_depthwise(const rill_conv *c)
+{
+    return c->group > 1 && c->cin == c->group && c->cout == c->group;
+}
+
+/* ---- packed filters (conv_packed.c) ---- */
+
+/* A convolution of no image with the filter that pack_filter sees. */
+rill_conv rill_conv_of_packing(const rill_attr *attrs, const rill_shape *filter);
+/* Elements of the packed filter. */
+int64_t rill_conv_packed_count(const rill_conv *c, rill_dtype dtype);
+/* The filter's elements in order from the packed ones. */
+void rill_conv_unpack(const rill_conv *c, rill_dtype dtype, const void *packed, void *filter);
+
 /* Of a call of each op. */
 rill_conv rill_conv_of_forward(const rill_call *call);
 rill_conv rill_conv_of_input(const rill_call *call);
@@ -71,13 +86,10 @@ rill_conv rill_conv_of_filter(const rill_call *call);
     rill_status rill_conv_##kernel##_filter(const rill_task *);
 RILL_CONV_KERNEL(reference)
 RILL_CONV_KERNEL(unrolled)
-/* Whether conv2d of these types gains from a filter that is packed before; and the elements of the
- * packed form, for the attributes of pack_filter. */
+/* Whether conv2d of these types gains from a filter that is packed before. */
 bool rill_conv_direct_wants_packing(const rill_attr *attrs, const rill_type *x,
                                     const rill_type *filter);
-int64_t rill_conv_packed_count(const rill_attr *attrs, const rill_type *filter);
-/* A convolution with the filter that pack_filter sees, of no image. */
-rill_conv rill_conv_of_packing(const rill_attr *attrs, const rill_shape *filter);
+bool rill_conv_direct_accepts_packing(const rill_call *call);
 rill_status rill_conv_direct_prepare_packing(rill_call *call, rill_error *err);
 rill_status rill_conv_direct_pack(const rill_task *task);
 rill_status rill_conv_direct_prepare_forward(rill_call *call, rill_error *err);

@@ -21,7 +21,7 @@ typedef struct plan {
     const rill_epilogue *end;
     bool back;
     bool depthwise; /* each channel is a group */
-    bool packed;    /* input 2 is the packed filter */
+    bool packed;    /* input 1 is the packed filter */
     bool bias;      /* input 2 is one */
 } plan;
 _Static_assert(sizeof(plan) <= sizeof(((rill_call *)0)->plan), "the plan fits the call");
@@ -184,14 +184,15 @@ static int64_t size_of(const rill_call *call)
 /* ---- the packed filter ----------------------------------------------------------------------- */
 
 /* Elements of one cell of a packed group: columns fill panels, and perhaps half of one. */
-static int64_t cell_size(const plan *p, int64_t half_panel)
+static int64_t cell_size(const plan *p, int64_t size)
 {
-    return p->depthwise ? p->c.cin : depth_of(p) * round_up(columns_of(p), half_panel);
+    if (p->depthwise) return p->c.cin;
+    return depth_of(p) * round_up(columns_of(p), RILL_PANEL_BYTES / 2 / size);
 }
 
-static int64_t packed_at(const plan *p, const part *t, int64_t g, int64_t panel)
+static int64_t packed_at(const plan *p, const part *t, int64_t g, int64_t size)
 {
-    return (t->skipped * groups_of(p) + g * t->h.taps * t->w.taps) * cell_size(p, panel / 2);
+    return (t->skipped * groups_of(p) + g * t->h.taps * t->w.taps) * cell_size(p, size);
 }
 
 static int64_t count_packs(const plan *p)
@@ -254,7 +255,7 @@ static void pack_filter(const plan *p, int64_t unit, rill_dtype dtype, const cha
     const int64_t size = (int64_t)rill_dtype_size(dtype);
     const part t = part_of(p, unit / packs / groups_of(p));
     if (t.h.taps * t.w.taps == 0) return;
-    to += packed_at(p, &t, g, rill_gemm_own(dtype)->panel) * size;
+    to += packed_at(p, &t, g, size) * size;
     if (p->depthwise) {
         pack_depthwise(p, &t, size, filter, to);
     } else {
@@ -518,10 +519,9 @@ static rill_status run_unit(const plan *p, const rill_task *task)
     rill_finish finish;
     const bool finished = rill_epilogue_finish(p->end, task, p->bias ? task->in[2] : NULL, &finish);
     const int64_t steps = at.t.h.taps * at.t.w.taps * (p->depthwise ? 0 : depth_of(p));
-    const void *filter = p->packed ? task->in[2] : task->scratch;
+    const void *filter = p->packed ? task->in[1] : task->scratch;
     const target to = {
-        .filter = (const char *)filter +
-                  (packed_at(p, &at.t, at.g, loops_of(task->call)->panel) + at.j * steps) * size,
+        .filter = (const char *)filter + (packed_at(p, &at.t, at.g, size) + at.j * steps) * size,
         .y = p->c.nchw ? (char *)task->thread_scratch + p->band_bytes : y,
         .y_line = p->c.nchw ? at.t.w.out * at.columns : at.t.h.step * i.w * i.channels,
         .y_step = p->c.nchw ? at.columns : at.t.w.step * i.channels,
@@ -601,8 +601,9 @@ static int64_t row_length(const plan *p)
 }
 
 /* Cuts window rows and channels into units. */
-static void plan_units(plan *p, int64_t size, int64_t panel)
+static void plan_units(plan *p, int64_t size)
 {
+    const int64_t panel = RILL_PANEL_BYTES / size;
     const part t = part_of(p, 0);
     const int64_t columns = columns_of(p), out_h = rows_of(p), panels = ceil_div(columns, panel);
     const int64_t steps = max(1, t.h.taps * t.w.taps * (p->depthwise ? 1 : depth_of(p)));
@@ -629,10 +630,10 @@ static void plan_units(plan *p, int64_t size, int64_t panel)
 
 static void prepare(rill_call *call, plan *p)
 {
-    const int64_t size = size_of(call), panel = loops_of(call)->panel;
+    const int64_t size = size_of(call);
     const int64_t taps = p->c.h.kernel * p->c.w.kernel;
     join_images(p);
-    plan_units(p, size, panel);
+    plan_units(p, size);
     plan_packing(p);
     call->n_phases = 2;
     call->units[0] = p->packed ? 0 : packing_units(p);
@@ -643,19 +644,14 @@ static void prepare(rill_call *call, plan *p)
         call->thread_scratch +=
             (size_t)(p->rows * row_length(p) * min(p->tile, columns_of(p)) * size);
     }
-    if (!p->packed) call->scratch = (size_t)(taps * groups_of(p) * cell_size(p, panel / 2) * size);
-}
-
-static bool is_depthwise(const rill_conv *c)
-{
-    return c->group > 1 && c->cin == c->group && c->cout == c->group;
+    if (!p->packed) call->scratch = (size_t)(taps * groups_of(p) * cell_size(p, size) * size);
 }
 
 rill_status rill_conv_direct_prepare_forward(rill_call *call, rill_error *err)
 {
     plan *p = (plan *)(void *)call->plan.bytes;
     p->c = rill_conv_of_forward(call);
-    p->depthwise = is_depthwise(&p->c);
+    p->depthwise = rill_conv_is_depthwise(&p->c);
     p->packed = call->op == &rill_op_packed_conv2d;
     p->bias = call->op == &rill_op_conv2d && call->n_in > 2;
     const rill_type product = rill_conv_type(&p->c, call->in[0].dtype);
@@ -668,7 +664,7 @@ rill_status rill_conv_direct_prepare_input(rill_call *call, rill_error *err)
 {
     plan *p = (plan *)(void *)call->plan.bytes;
     p->c = rill_conv_of_input(call);
-    p->depthwise = is_depthwise(&p->c);
+    p->depthwise = rill_conv_is_depthwise(&p->c);
     p->back = true;
     (void)err;
     prepare(call, p);
@@ -709,7 +705,7 @@ static bool accepts(rill_dtype dtype, const plan *p)
 bool rill_conv_direct_accepts_forward(const rill_call *call)
 {
     plan p = {.c = rill_conv_of_forward(call)};
-    p.depthwise = is_depthwise(&p.c);
+    p.depthwise = rill_conv_is_depthwise(&p.c);
     return accepts(call->in[0].dtype, &p);
 }
 
@@ -717,7 +713,7 @@ bool rill_conv_direct_accepts_input(const rill_call *call)
 {
     plan p = {.c = rill_conv_of_input(call), .back = true};
     const rill_conv *c = &p.c;
-    p.depthwise = is_depthwise(c);
+    p.depthwise = rill_conv_is_depthwise(c);
     if (c->h.dilation > 1 && c->h.stride > 1) return false;
     if (c->w.dilation > 1 && c->w.stride > 1) return false;
     return accepts(call->in[0].dtype, &p);
@@ -731,54 +727,30 @@ bool rill_conv_direct_wants_packing(const rill_attr *attrs, const rill_type *x,
 {
     if (!rill_shape_is_static(&x->shape) || !rill_shape_is_static(&filter->shape)) return false;
     plan p = {.c = rill_conv_of(attrs, &x->shape, &filter->shape)};
-    p.depthwise = is_depthwise(&p.c);
+    p.depthwise = rill_conv_is_depthwise(&p.c);
     const double pixels = (double)p.c.batch * (double)p.c.h.out * (double)p.c.w.out;
     return accepts(x->dtype, &p) && pixels < FEW_PIXELS;
 }
 
-static plan plan_of_filter(const rill_attr *attrs, const rill_shape *filter)
+bool rill_conv_direct_accepts_packing(const rill_call *call)
 {
-    plan p = {.c = rill_conv_of_packing(attrs, filter)};
-    p.depthwise = is_depthwise(&p.c);
-    return p;
-}
-
-int64_t rill_conv_packed_count(const rill_attr *attrs, const rill_type *filter)
-{
-    const plan p = plan_of_filter(attrs, &filter->shape);
-    const int64_t widest = 64 / (int64_t)rill_dtype_size(filter->dtype);
-    return p.c.h.kernel * p.c.w.kernel * groups_of(&p) * cell_size(&p, widest);
+    return loops_of(call) != NULL;
 }
 
 rill_status rill_conv_direct_prepare_packing(rill_call *call, rill_error *err)
 {
     plan *p = (plan *)(void *)call->plan.bytes;
     (void)err;
-    *p = plan_of_filter(call->attrs, &call->in[0].shape);
+    p->c = rill_conv_of_packing(call->attrs, &call->in[0].shape);
+    p->depthwise = rill_conv_is_depthwise(&p->c);
     plan_packing(p);
-    call->units[0] = loops_of(call) ? 1 + packing_units(p) : 1;
+    call->units[0] = packing_units(p);
     return RILL_OK;
 }
 
-/* The first unit clears what is left over where panels are narrow, or takes the filter as it is
- * where there are none. */
 rill_status rill_conv_direct_pack(const rill_task *task)
 {
-    const rill_call *call = task->call;
-    const plan *p = plan_in(call);
-    const rill_gemm_loops *loops = loops_of(call);
-    const int64_t size = size_of(call), cells = p->c.h.kernel * p->c.w.kernel * groups_of(p);
-    if (task->unit > 0) {
-        pack_filter(p, task->unit - 1, call->in[0].dtype, task->in[0], task->out[0]);
-        return RILL_OK;
-    }
-    int64_t used = rill_shape_count(&call->in[0].shape);
-    if (loops) {
-        used = cells * cell_size(p, loops->panel / 2);
-    } else if (used > 0) {
-        memcpy(task->out[0], task->in[0], (size_t)(used * size));
-    }
-    memset((char *)task->out[0] + used * size, 0,
-           (size_t)((rill_shape_count(&call->out[0].shape) - used) * size));
+    pack_filter(plan_in(task->call), task->unit, task->call->in[0].dtype, task->in[0],
+                task->out[0]);
     return RILL_OK;
 }

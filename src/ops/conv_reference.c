@@ -85,14 +85,16 @@ static int64_t window_at(const rill_window_axis *a, int64_t i, int64_t k)
         const steps sy = steps_of(c->nchw, c->h.out, c->w.out, c->cout);                           \
         const TYPE *x = (const TYPE *)task->in[0] + task->unit * sx.n;                             \
         const rill_epilogue *end = plan_in(task)->end;                                             \
-        const bool biased = task->call->op == &rill_op_conv2d && task->call->n_in > 2;             \
+        const rill_call *call = task->call;                                                        \
+        const bool biased = call->op == &rill_op_conv2d && call->n_in > 2;                         \
         const TYPE *bias = biased ? task->in[2] : NULL;                                            \
         TYPE *y = (TYPE *)rill_epilogue_product(end, task) + task->unit * sy.n;                    \
+        const TYPE *filter = call->n_phases > 1 ? task->scratch : task->in[1];                     \
         for (int64_t oh = 0; oh < c->h.out; oh++)                                                  \
             for (int64_t ow = 0; ow < c->w.out; ow++)                                              \
                 for (int64_t co = 0; co < c->cout; co++)                                           \
                     y[oh * sy.h + ow * sy.w + co * sy.c] =                                         \
-                        forward_at_##T(c, x, task->in[1], oh, ow, co) + (bias ? bias[co] : 0);     \
+                        forward_at_##T(c, x, filter, oh, ow, co) + (bias ? bias[co] : 0);          \
         rill_epilogue_run(end, task, task->unit *sy.n, 1, sy.n, sy.n);                             \
     }                                                                                              \
     static TYPE input_at_##T(const rill_conv *c, const TYPE *dy, const TYPE *f, int64_t ih,        \
@@ -174,6 +176,12 @@ rill_status rill_conv_reference_prepare_forward(rill_call *call, rill_error *err
     const rill_conv c = rill_conv_of_forward(call);
     const rill_type product = rill_conv_type(&c, call->in[0].dtype);
     set_plan(call, c, c.batch);
+    if (call->op == &rill_op_packed_conv2d) { /* the filter as it was, in a first phase */
+        call->n_phases = 2;
+        call->units[1] = call->units[0];
+        call->units[0] = 1;
+        call->scratch = (size_t)(rill_conv_depth(&c) * c.cout) * rill_dtype_size(product.dtype);
+    }
     return rill_epilogue_prepare(call, rill_conv_epilogue(call), &product, c.nchw ? 1 : 3,
                                  &((plan *)(void *)call->plan.bytes)->end, err);
 }
@@ -201,6 +209,10 @@ static bool is_f32(const rill_task *task)
 
 rill_status rill_conv_reference_forward(const rill_task *task)
 {
+    if (task->phase + 1 < task->call->n_phases) {
+        rill_conv_unpack(conv_in(task), task->call->in[1].dtype, task->in[1], task->scratch);
+        return RILL_OK;
+    }
     if (task->unit < conv_in(task)->batch) (is_f32(task) ? forward_f32 : forward_f64)(task);
     return RILL_OK;
 }

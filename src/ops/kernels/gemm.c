@@ -136,8 +136,8 @@ INLINE void transpose4_f64(const double *src, int64_t ld, double *dst, int64_t l
 #include "ops/kernels/depthwise_loops.h"
 
 const rill_gemm_kernels RILL_LEVELED(rill_gemm) = {
-    .by_dtype = {{product_f32, windows_f32, pack_f32, depthwise_f32, 2 * LANES_f32},
-                 {product_f64, windows_f64, pack_f64, depthwise_f64, 2 * LANES_f64}},
+    .by_dtype = {{product_f32, windows_f32, pack_f32, depthwise_f32},
+                 {product_f64, windows_f64, pack_f64, depthwise_f64}},
 };
 
 #else

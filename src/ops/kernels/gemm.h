@@ -49,11 +49,13 @@ typedef struct rill_windows {
     int64_t at, column;        /* where y is in the result that the operands of stages belong to */
 } rill_windows;
 
-/* A filter, or a part of it, into panels of `panel` columns; the last one is of half as many if
- * they are enough. Element (u, v, i) of column j is from[u step_h + v step_w + i step_i + j
- * step_j]. Panel p has all its steps, of `panel` columns each, in a row from to + p panel taps_h
- * taps_w depth on; columns beyond the last are zero. Only the steps with first <= i < end are
- * packed. */
+/* Of a row of a panel, on every CPU: two vectors of the widest. */
+enum { RILL_PANEL_BYTES = 128 };
+
+/* A filter, or a part of it, into panels of RILL_PANEL_BYTES a row; the last one is half as wide if
+ * that is enough. Element (u, v, i) of column j is from[u step_h + v step_w + i step_i + j step_j].
+ * The rows of a panel, all steps, follow each other, and panels do; columns beyond the last are
+ * zero. Only the steps with first <= i < end are packed. */
 typedef struct rill_pack {
     const void *from;
     void *to;
@@ -80,7 +82,6 @@ typedef struct rill_gemm_loops {
     void (*windows)(const rill_windows *w);
     void (*pack)(const rill_pack *p);
     void (*depthwise)(const rill_depthwise *d);
-    int64_t panel;
 } rill_gemm_loops;
 typedef struct rill_gemm_kernels {
     rill_gemm_loops by_dtype[2]; /* RILL_F32 and RILL_F64, less RILL_F32 */

@@ -1,6 +1,14 @@
 /* windows_loops.h: the product of windows of gemm.c for one dtype, on the blocks of gemm_block.h:
  * neighbouring windows are rows of A that overlap. */
 
+enum { NAME(PANEL) = RILL_PANEL_BYTES / sizeof(TYPE) };
+
+/* Columns of the panel in which n are left. */
+INLINE int64_t NAME(panel_width)(int64_t n)
+{
+    return n > NAME(PANEL) / 2 ? NAME(PANEL) : NAME(PANEL) / 2;
+}
+
 /* ---- filters --------------------------------------------------------------------------------- */
 
 /* Where step (u, v, i) of the panel of column j goes. */
@@ -12,17 +20,14 @@ INLINE TYPE *NAME(packed)(const rill_pack *p, int64_t tap, int64_t i, int64_t j,
 /* Columns that are adjacent in the filter: its rows are read as they lie. */
 static void NAME(pack_rows)(const rill_pack *p, const TYPE *from, int64_t tap)
 {
-    const int64_t panel = 2 * NAME(LANES);
     for (int64_t i = p->first; i < p->end; i++) {
         const TYPE *row = from + i * p->step_i;
         int64_t j = 0;
-        for (; j + panel <= p->columns; j += panel) {
-            TYPE *to = NAME(packed)(p, tap, i, j, panel);
-            STORE(to, LOAD(row + j));
-            STORE(to + NAME(LANES), LOAD(row + j + NAME(LANES)));
+        for (; j + NAME(PANEL) <= p->columns; j += NAME(PANEL)) {
+            memcpy(NAME(packed)(p, tap, i, j, NAME(PANEL)), row + j, RILL_PANEL_BYTES);
         }
         if (j == p->columns) continue;
-        const int64_t n = p->columns - j, width = n > NAME(LANES) ? panel : NAME(LANES);
+        const int64_t n = p->columns - j, width = NAME(panel_width)(n);
         TYPE *to = NAME(packed)(p, tap, i, j, width);
         memset(to, 0, (size_t)width * sizeof(TYPE));
         memcpy(to, row + j, (size_t)n * sizeof(TYPE));
@@ -65,8 +70,8 @@ static void NAME(pack)(const rill_pack *p)
         return;
     }
     for (int64_t j = 0, n; j < p->columns; j += n) {
-        n = p->columns - j < 2 * NAME(LANES) ? p->columns - j : 2 * NAME(LANES);
-        NAME(pack_columns)(p, j, n, n > NAME(LANES) ? 2 * NAME(LANES) : NAME(LANES));
+        n = p->columns - j < NAME(PANEL) ? p->columns - j : NAME(PANEL);
+        NAME(pack_columns)(p, j, n, NAME(panel_width)(n));
     }
 }
 
@@ -88,13 +93,13 @@ static void NAME(edge_block)(NAME(rows_fn) block, NAME(slab) s, int64_t rows, in
     }
 }
 
-/* Rows [i, i + rows) of a line against the panel of column j. */
+/* Rows [i, i + rows) of a line against two vectors of columns or fewer, from column j on. */
 static void NAME(window_block)(const rill_windows *w, int64_t line, int64_t i, int64_t rows,
                                int64_t j)
 {
     const int64_t n = w->columns - j < 2 * NAME(LANES) ? w->columns - j : 2 * NAME(LANES);
     const int64_t width = n > NAME(LANES) ? 2 * NAME(LANES) : NAME(LANES);
-    const int64_t to = line * w->y_line + i * w->y_step + j;
+    const int64_t to = line * w->y_line + i * w->y_step + j, panel = j / NAME(PANEL) * NAME(PANEL);
     NAME(rows_fn) block = width == NAME(LANES) ? NAME(narrow) : NAME(full);
     const NAME(slab) s = {.depth = w->depth,
                           .runs = w->runs,
@@ -102,10 +107,10 @@ static void NAME(window_block)(const rill_windows *w, int64_t line, int64_t i, i
                           .jump = w->jump,
                           .long_jump = w->long_jump,
                           .a = (const TYPE *)w->x + line * w->x_line + i * w->x_step,
-                          .b = (const TYPE *)w->filter + j * w->runs * w->depth,
+                          .b = (const TYPE *)w->filter + panel * w->runs * w->depth + j - panel,
                           .c = (TYPE *)w->y + to,
                           .lda = w->x_step,
-                          .ldb = width,
+                          .ldb = NAME(panel_width)(w->columns - panel),
                           .ldc = w->y_step,
                           .finish = w->finish,
                           .at = w->at + to,
