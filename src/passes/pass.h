@@ -89,6 +89,7 @@ extern const rill_pass rill_pass_expand, rill_pass_bind, rill_pass_simplify, ril
     rill_pass_epilogue, rill_pass_fuse;
 extern const rill_pass rill_pass_recompute;
 extern const rill_pass rill_pass_fold, rill_pass_linear, rill_pass_batch_norm;
+extern const rill_pass rill_pass_pack;
 
 /* Whether the expand pass lowers this node. */
 bool rill_pass_expands(const rill_node_s *n, const rill_pass_options *options);

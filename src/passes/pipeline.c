@@ -13,6 +13,7 @@ static const rill_pass *const pipeline[] = {
     &rill_pass_batch_norm,
     &rill_pass_epilogue,
     &rill_pass_fuse,
+    &rill_pass_pack,
     &rill_pass_recompute,
 };
 
