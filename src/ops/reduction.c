@@ -296,8 +296,8 @@ static void combine_chunks(work *w, int64_t result)
     }
 }
 
-/* Lines [begin, end), several at once. */
-static void run_short_lines(work *w, int64_t begin, int64_t end)
+/* Lines [begin, end) of one leaf each, several at once: no tree is needed. */
+static void run_lines(work *w, int64_t begin, int64_t end)
 {
     const int64_t n = w->r->n, step = RILL_REDUCE_BLOCK / (n > 0 ? n : 1);
     const void *x[RILL_REDUCE_CHANNELS];
@@ -306,8 +306,14 @@ static void run_short_lines(work *w, int64_t begin, int64_t end)
         w->source->read(w->source, begin * n, lines * n, 0, x);
         for (uint32_t c = 0; c < w->n; c++) {
             const size_t size = rill_dtype_size(w->channels[c].dtype);
-            loops_of(&w->channels[c])
-                ->lines((char *)w->channels[c].out + (size_t)begin * size, x[c], lines, n);
+            const rill_reduce_loops *loops = loops_of(&w->channels[c]);
+            char *out = (char *)w->channels[c].out + (size_t)begin * size;
+            if (n <= RILL_REDUCE_SHORT) {
+                loops->lines(out, x[c], lines, n);
+                continue;
+            }
+            for (int64_t l = 0; l < lines; l++)
+                loops->line(out + (size_t)l * size, (const char *)x[c] + (size_t)(l * n) * size, n);
         }
     }
 }
@@ -328,8 +334,8 @@ void rill_reduction_run(const rill_reduction *r, const rill_reduction_channel *c
     int64_t items = r->outer * pieces_of(r) * r->chunks;
     int64_t begin = task->unit * r->per_unit, end = begin + r->per_unit;
     if (end > items) end = items;
-    if (r->lines && r->count == 1 && r->n <= RILL_REDUCE_SHORT) {
-        run_short_lines(&w, begin, end);
+    if (r->lines && r->count == 1 && r->n <= RILL_REDUCE_BLOCK) {
+        run_lines(&w, begin, end);
         return;
     }
     for (int64_t i = begin; i < end; i++) run_item(&w, i);

@@ -21,8 +21,8 @@
 
 /* Operators on scalars and, lane by lane, on vectors: KEEP is true where b replaces a. */
 #define SCALAR_SUM(a, b) ((a) + (b))
-#define SCALAR_MAX(a, b) ((b) > (a) || (b) != (b) ? (b) : (a))
-#define SCALAR_MIN(a, b) ((b) < (a) || (b) != (b) ? (b) : (a))
+#define SCALAR_MAX(a, b) ((b) != (b) ? (b) : (b) > (a) ? (b) : (a))
+#define SCALAR_MIN(a, b) ((b) != (b) ? (b) : (b) < (a) ? (b) : (a))
 #define BLEND(V, better, a, b) \
     ((V)(((better) & (__typeof__(better))(b)) | (~(better) & (__typeof__(better))(a))))
 #define VECTOR_SUM(V, a, b) ((a) + (b))
