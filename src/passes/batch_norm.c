@@ -16,30 +16,14 @@
 enum { NONE = UINT32_MAX };
 
 typedef struct state {
-    bool *fixed;     /* by node of `from`: made of constants and variables */
+    bool *fixed;     /* by node of `from`: made of constants and variables alone */
     uint32_t *reads; /* by value: how often it is read; of a root, one more */
     uint32_t *user;  /* by value: a node that reads it */
     uint32_t *head;  /* by node: the product whose chain ends here, or NONE */
     bool *inside;    /* by node: of a chain, but not its end */
 } state;
 
-/* ---- what is fixed, and who reads what ------------------------------------------------------- */
-
-static void find_fixed(const rill_rewrite *rw, state *s)
-{
-    const rill_graph *g = rw->from;
-    for (size_t i = 0; i < g->n_nodes; i++) {
-        const rill_node_s *n = &g->nodes[i];
-        bool fixed = n->kind == RILL_NODE_CONSTANT || n->kind == RILL_NODE_VARIABLE;
-        if (n->kind == RILL_NODE_OP && !(n->op->flags & RILL_OP_RANDOM) && n->n_inputs) {
-            fixed = true;
-            for (uint32_t k = 0; k < n->n_inputs; k++)
-                if (rill_valid(n->inputs[k]))
-                    fixed &= s->fixed[rill_value_at(g, n->inputs[k])->node];
-        }
-        s->fixed[i] = fixed;
-    }
-}
+/* ---- who reads what -------------------------------------------------------------------------- */
 
 static void count_reads(const rill_rewrite *rw, state *s)
 {
@@ -231,7 +215,7 @@ static rill_status begin(rill_rewrite *rw)
         return rill_nomem(rw->err, "pass");
     for (size_t i = 0; i < g->n_nodes; i++) s->head[i] = NONE;
     if (rw->options->mode == RILL_MODE_TRAINING || rw->roots->n_updates) return RILL_OK;
-    find_fixed(rw, s);
+    rill_rewrite_find_fixed(rw, s->fixed);
     count_reads(rw, s);
     for (size_t i = 0; i < g->n_nodes; i++)
         if (rw->needed[i]) follow(rw, s, (uint32_t)i);

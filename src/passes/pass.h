@@ -90,6 +90,7 @@ extern const rill_pass rill_pass_expand, rill_pass_bind, rill_pass_simplify, ril
 extern const rill_pass rill_pass_recompute;
 extern const rill_pass rill_pass_fold, rill_pass_linear, rill_pass_batch_norm;
 extern const rill_pass rill_pass_pack;
+extern const rill_pass rill_pass_layout;
 
 /* Whether the expand pass lowers this node. */
 bool rill_pass_expands(const rill_node_s *n, const rill_pass_options *options);
@@ -113,6 +114,9 @@ rill_status rill_rewrite_copy(rill_rewrite *rw, size_t node);
  * `to`. The invalid value and an error on `to` on failure. */
 rill_value rill_rewrite_emit(rill_rewrite *rw, size_t node, const rill_op *op, const rill_value *in,
                              size_t n_in, const rill_attr *attrs);
+/* By node of `from`: made of constants and of variables that are not updated, and of nothing else:
+ * the prologue of a program computes it. */
+void rill_rewrite_find_fixed(const rill_rewrite *rw, bool *fixed);
 /* The node's inputs in `to`; `in` has n_inputs entries. */
 rill_status rill_rewrite_inputs(rill_rewrite *rw, const rill_node_s *n, rill_value *in);
 /* RILL_OK, or the error that `to` recorded, moved to rw->err. */

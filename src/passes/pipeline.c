@@ -11,6 +11,7 @@ static const rill_pass *const pipeline[] = {
     &rill_pass_cse,
     &rill_pass_linear,
     &rill_pass_batch_norm,
+    &rill_pass_layout,
     &rill_pass_epilogue,
     &rill_pass_fuse,
     &rill_pass_pack,

@@ -54,6 +54,23 @@ static rill_status mark_needed(rill_rewrite *rw, const rill_roots *roots)
     return RILL_OK;
 }
 
+void rill_rewrite_find_fixed(const rill_rewrite *rw, bool *fixed)
+{
+    const rill_graph *g = rw->from;
+    for (size_t i = 0; i < g->n_nodes; i++)
+        fixed[i] = g->nodes[i].kind == RILL_NODE_CONSTANT || g->nodes[i].kind == RILL_NODE_VARIABLE;
+    for (size_t i = 0; i < rw->roots->n_updates; i++)
+        fixed[rill_value_at(g, rw->roots->updates[i].variable)->node] = false;
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        const rill_node_s *n = &g->nodes[i];
+        if (n->kind != RILL_NODE_OP || (n->op->flags & RILL_OP_RANDOM) || n->n_inputs == 0)
+            continue;
+        fixed[i] = true;
+        for (uint32_t k = 0; k < n->n_inputs; k++)
+            if (rill_valid(n->inputs[k])) fixed[i] &= fixed[rill_value_at(g, n->inputs[k])->node];
+    }
+}
+
 /* ---- copying ------------------------------------------------------------------------------- */
 
 rill_status rill_rewrite_inputs(rill_rewrite *rw, const rill_node_s *n, rill_value *in)

@@ -153,30 +153,26 @@ static bool operand_is_uniform(rill_term *t)
 
 /* ---- reductions ------------------------------------------------------------------------------ */
 
-static bool become_sum(rill_term *t, uint32_t n_axes, bool keepdims)
-{
-    t->own[0] = rill_attr_ints(t->ints[0], n_axes);
-    t->own[1] = rill_attr_bool(keepdims);
-    t->attrs = t->own;
-    t->op = &rill_op_reduce_sum;
-    t->n_x = 1;
-    return true;
-}
-
-/* Either the axes that `like` does not have, or those where it has size 1. */
+/* The axes that `like` does not have, and those where it has size 1. Where it is both, the axes of
+ * size 1 are put back by a reshape. */
 static bool sum_like_known(rill_term *t)
 {
     const rill_shape *x = &rill_term_type(t, 0)->shape, *like = &t->type.shape;
     const int32_t more = x->rank - like->rank;
     uint32_t n = 0;
     if (!rill_shape_known(x) || !rill_shape_known(like)) return false;
-    for (int32_t i = 0; i < more; i++) t->ints[0][n++] = i;
-    for (int32_t i = more; i < x->rank; i++) {
-        if (x->dims[i] == like->dims[i - more]) continue;
-        if (more) return false;
-        t->ints[0][n++] = i;
+    for (int32_t i = 0; i < x->rank; i++)
+        if (i < more || x->dims[i] != like->dims[i - more]) t->ints[0][n++] = i;
+    if (more && n > (uint32_t)more) {
+        const rill_value sum = rill_reduce_sum(t->rw->to, t->x[0], t->ints[0], n, false);
+        return rill_term_become_shaped(t, &rill_op_reshape, sum);
     }
-    return become_sum(t, n, !more);
+    t->own[0] = rill_attr_ints(t->ints[0], n);
+    t->own[1] = rill_attr_bool(!more);
+    t->attrs = t->own;
+    t->op = &rill_op_reduce_sum;
+    t->n_x = 1;
+    return true;
 }
 
 /* Every group is one element. */
