@@ -127,7 +127,7 @@ static size_t count_steps(const rill_graph *g)
         moves[i] = n->kind == RILL_NODE_INPUT;
         for (uint32_t k = 0; k < n->n_inputs; k++)
             if (rill_valid(n->inputs[k])) moves[i] |= moves[rill_value_at(g, n->inputs[k])->node];
-        n_steps += moves[i] && n->kind == RILL_NODE_OP;
+        n_steps += moves[i] && n->kind == RILL_NODE_OP && !(n->op->flags & RILL_OP_ALIAS);
     }
     return n_steps;
 }
