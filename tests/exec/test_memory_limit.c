@@ -24,10 +24,10 @@ typedef struct net {
     rill_value x, target, loss;
 } net;
 
-static net start(rill_shape (*shape)(rill_dim batch))
+static net start(rill_context *ctx, rill_shape (*shape)(rill_dim batch))
 {
     net n;
-    OK(rill_graph_create(NULL, "deep", &n.g, &err));
+    OK(rill_graph_create(ctx, "deep", &n.g, &err));
     const rill_dim batch = rill_symbol(n.g, "batch");
     n.x = rill_input(n.g, "x", RILL_F32, shape(batch));
     n.target = rill_input(n.g, "target", RILL_I32, RILL_SHAPE(batch));
@@ -61,9 +61,9 @@ static rill_shape flat(rill_dim batch)
 }
 
 /* Dropout now and then: it must draw the same numbers again. */
-static net deep_mlp(int layers)
+static net deep_mlp(rill_context *ctx, int layers)
 {
-    net n = start(flat);
+    net n = start(ctx, flat);
     rill_value h = n.x;
     for (int i = 0; i < layers; i++) {
         const rill_value w = weight(n.g, "w", i, RILL_SHAPE(WIDTH, WIDTH));
@@ -81,7 +81,7 @@ static rill_shape image(rill_dim batch)
 
 static net deep_cnn(int layers)
 {
-    net n = start(image);
+    net n = start(NULL, image);
     rill_value h = n.x;
     rill_window window = RILL_WINDOW_INIT;
     window.padding = "same";
@@ -201,7 +201,7 @@ static void fits_with_the_same_bits(net n)
 static void test_mlp_of_50_layers(void **state)
 {
     (void)state;
-    fits_with_the_same_bits(deep_mlp(50));
+    fits_with_the_same_bits(deep_mlp(NULL, 50));
 }
 
 static void test_deep_cnn(void **state)
@@ -215,7 +215,7 @@ static void test_deep_cnn(void **state)
 static void test_a_limit_that_is_met_changes_nothing(void **state)
 {
     (void)state;
-    net n = deep_mlp(30);
+    net n = deep_mlp(NULL, 30);
     const rill_program_info full = info_of(&n, 0, 2);
     const rill_program_info same = info_of(&n, full.arena_bytes, 2);
     assert_memory_equal(&full, &same, sizeof full);
@@ -241,7 +241,7 @@ static size_t number_after(const char *word)
 static void test_what_is_impossible_is_said(void **state)
 {
     (void)state;
-    net n = deep_mlp(12);
+    net n = deep_mlp(NULL, 12);
     rill_program *p;
     const size_t full = info_of(&n, 0, 2).arena_bytes;
     const size_t limit = full / 6;
@@ -267,7 +267,7 @@ static void test_what_is_impossible_is_said(void **state)
 static void test_the_pass_can_be_left_out(void **state)
 {
     (void)state;
-    net n = deep_mlp(12);
+    net n = deep_mlp(NULL, 12);
     const size_t limit = info_of(&n, 0, 1).arena_bytes / 2;
     rill_session_options so = RILL_SESSION_OPTIONS_INIT;
     so.memory_limit = limit;
@@ -290,6 +290,55 @@ static void test_the_pass_can_be_left_out(void **state)
     rill_graph_destroy(n.g);
 }
 
+/* ---- running out of memory ------------------------------------------------------------------- */
+
+static long countdown = -1, outstanding; /* the allocation to fail, and those not given back */
+
+static void *failing_alloc(void *user, size_t size, size_t align)
+{
+    (void)user;
+    void *p = NULL;
+    if (countdown >= 0 && countdown-- == 0) return NULL;
+    if (posix_memalign(&p, align, size) != 0) return NULL;
+    outstanding++;
+    return p;
+}
+
+static void failing_release(void *user, void *p, size_t size)
+{
+    (void)user, (void)size;
+    outstanding--;
+    free(p);
+}
+
+/* Few layers, as each of many allocations of a compilation fails once. */
+static void test_failing_allocations(void **state)
+{
+    (void)state;
+    rill_context_options co = RILL_CONTEXT_OPTIONS_INIT;
+    const rill_allocator allocator = {sizeof allocator, NULL, failing_alloc, failing_release};
+    co.allocator = &allocator;
+    rill_context *ctx;
+    OK(rill_context_create(&co, &ctx, &err));
+    net n = deep_mlp(ctx, 12);
+    const size_t limit = info_of(&n, 0, 1).arena_bytes * 6 / 10;
+    rill_program *p = NULL;
+    rill_status st = RILL_ERR_NOMEM;
+    const long before = outstanding;
+    for (long at = 0; st != RILL_OK; at += 1 + at / 8) {
+        countdown = at;
+        st = compile(&n, limit, 1, BATCH, &p);
+        if (st != RILL_OK) assert_int_equal(st, RILL_ERR_NOMEM);
+        if (st != RILL_OK) assert_int_equal(outstanding, before);
+    }
+    countdown = -1;
+    assert_true(count_again(p->graph) > 0);
+    rill_program_destroy(p);
+    assert_int_equal(outstanding, before);
+    rill_graph_destroy(n.g);
+    rill_context_destroy(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +347,7 @@ int main(void)
         cmocka_unit_test(test_a_limit_that_is_met_changes_nothing),
         cmocka_unit_test(test_what_is_impossible_is_said),
         cmocka_unit_test(test_the_pass_can_be_left_out),
+        cmocka_unit_test(test_failing_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
