@@ -115,15 +115,16 @@ static rill_status run_again(rill_rewrite *rw, uint32_t p)
             const uint32_t node = r->order[q];
             const rill_node_s *n = &rw->from->nodes[node];
             if (!r->again[node]) continue;
+            const uint32_t copy = (uint32_t)rw->to->n_nodes; /* what it will be */
             const bool follows = follows_gate(r, n);
-            RILL_TRY(copy_again(rw, node));
-            const uint32_t copy = (uint32_t)rw->to->n_nodes - 1;
             r->gated[node] = follows || is_step(n);
-            if (follows || !is_step(n)) continue;
-            if (gate == RILL_RECOMPUTE_NONE)
-                RILL_TRY(wait_for_window(rw, p, gate = copy));
-            else
-                RILL_TRY(add_edge(rw, gate, copy));
+            if (r->gated[node] && !follows) {
+                if (gate == RILL_RECOMPUTE_NONE)
+                    RILL_TRY(wait_for_window(rw, p, gate = copy));
+                else
+                    RILL_TRY(add_edge(rw, gate, copy));
+            }
+            RILL_TRY(copy_again(rw, node));
         }
     }
     return RILL_OK;

@@ -15,8 +15,15 @@ enum { N_GRAPHS = 50 };
 
 static rill_error err;
 
+/* Graphs of every other seed are not fused: more is kept for the backward pass then. */
+static const char *passes_of(uint64_t seed)
+{
+    return seed % 2 ? NULL : "simplify,cse,recompute";
+}
+
 /* *again: nodes that run twice. False: it does not fit. */
-static bool plan(const rill_graph *g, size_t limit, int level, size_t *arena, size_t *again)
+static bool plan(const rill_graph *g, size_t limit, int level, uint64_t seed, size_t *arena,
+                 size_t *again)
 {
     rill_binding bindings[8];
     rill_compile_options o = RILL_COMPILE_OPTIONS_INIT;
@@ -29,11 +36,12 @@ static bool plan(const rill_graph *g, size_t limit, int level, size_t *arena, si
     o.updates = true;
     o.training = true;
     o.level = level;
+    o.passes = passes_of(seed);
     o.memory_limit = limit;
     rill_program *p;
     if (rill_program_compile(g, &o, &p, &err) != RILL_OK) {
         if (limit == 0) fail_msg("%s", err.message);
-        assert_int_equal(err.status, RILL_ERR_INVALID);
+        if (err.status != RILL_ERR_INVALID) fail_msg("seed %d: %s", (int)seed, err.message);
         return false;
     }
     *arena = p->arena_bytes;
@@ -55,6 +63,7 @@ static uint64_t bits(const rill_graph *g, size_t limit, int level, int threads, 
     so.threads = threads;
     so.seed = seed;
     so.level = level;
+    so.passes = passes_of(seed);
     so.memory_limit = limit;
     assert_int_equal(rill_random_feeds(g, NULL, 0, seed, &feeds, &o.n_feeds, &err), RILL_OK);
     rill_tensor **out = calloc(g->n_outputs + 1, sizeof *out);
@@ -90,19 +99,19 @@ static void test_limits_keep_the_bits(void **state)
     size_t n_limited = 0;
     for (uint64_t seed = 0; seed < N_GRAPHS; seed++) {
         rill_random_graph_options o = RILL_RANDOM_GRAPH_OPTIONS_INIT;
-        o.nodes = 30;
-        o.gradient = seed % 2 == 0;
-        o.updates = seed % 2 == 1;
+        o.nodes = 60;
+        o.gradient = seed % 3 == 0;
+        o.updates = seed % 3 > 0;
         rill_graph *g;
         assert_int_equal(rill_random_graph(NULL, seed, &o, &g, &err), RILL_OK);
         const int level = 1 + (int)(seed % 4 / 2);
         size_t full = 0, arena = 0, again = 0;
-        assert_true(plan(g, 0, level, &full, &again));
+        assert_true(plan(g, 0, level, seed, &full, &again));
         assert_int_equal(again, 0);
         const uint64_t want = full ? bits(g, 0, level, 1, seed) : 0;
         for (size_t percent = 90; full && percent >= 60; percent -= 15) {
             const size_t limit = full * percent / 100;
-            if (!plan(g, limit, level, &arena, &again)) break;
+            if (!plan(g, limit, level, seed, &arena, &again)) break;
             assert_true(arena <= limit);
             if (again == 0) continue;
             n_limited++;
@@ -112,7 +121,7 @@ static void test_limits_keep_the_bits(void **state)
         }
         rill_graph_destroy(g);
     }
-    assert_true(n_limited > N_GRAPHS / 10);
+    assert_true(n_limited > N_GRAPHS / 5);
 }
 
 int main(void)
