@@ -181,6 +181,17 @@ RILL_API RILL_NODISCARD rill_status rill_verify(const rill_graph *g,
                                                 const rill_verify_options *options,
                                                 rill_verify_report **out, rill_error *err);
 
+/* Says in *fails whether a graph shows the fault that is looked for. A status but RILL_OK ends the
+ * search. */
+typedef rill_status rill_fails_fn(void *user, const rill_graph *g, bool *fails, rill_error *err);
+
+/* A graph that still fails, as small as a greedy search finds it: fewer outputs, updates and nodes
+ * (sources of the same type stand in for what was dropped), smaller sizes. An error if g itself,
+ * but for dead code, does not fail. */
+RILL_API RILL_NODISCARD rill_status rill_graph_shrink(const rill_graph *g, rill_fails_fn *fails,
+                                                      void *user, rill_graph **out,
+                                                      rill_error *err);
+
 #ifdef __cplusplus
 }
 #endif
