@@ -268,11 +268,35 @@ static bool take_inputs(rill_fusion *f, rill_fuse_group *g, uint32_t node, bool 
 
 /* ---- joining --------------------------------------------------------------------------------- */
 
-/* Lifts the group above `below`; false if what computes its inputs is in the way. */
-static bool lift(rill_fuse_group *g, uint32_t below)
+/* Lifts groups that compute the inputs, and are made of nothing that is placed yet, above `rank`:
+ * the scalars of an update, say. Returns the new floor. */
+static uint32_t lift_producers(rill_fusion *f, rill_fuse_group *g, uint32_t rank)
 {
+    uint32_t floor = UINT32_MAX;
+    for (uint32_t i = 0; i < g->n_inputs; i++) {
+        const uint32_t node = f->g->values[g->inputs[i]].node, group = rill_fusion_group(f, node);
+        if (group == RILL_FUSE_NONE) {
+            if (f->rank[node] && f->rank[node] < floor) floor = f->rank[node];
+            continue;
+        }
+        rill_fuse_group *from = group_at(f, group);
+        if (from->floor == UINT32_MAX && from->head == RILL_FUSE_NONE && from->rank <= rank)
+            from->rank = rank + 1;
+        if (from->rank < floor) floor = from->rank;
+    }
+    return floor;
+}
+
+/* Lifts the group above all other readers of the node; false if what computes its inputs is in the
+ * way. */
+static bool lift(rill_fusion *f, const readers *r, uint32_t target)
+{
+    rill_fuse_group *g = group_at(f, target);
+    const uint32_t below = highest_but(f, r, target);
     if (below < g->rank) return true;
-    if (below + 1 >= g->floor) return false;
+    if (below + 1 >= g->floor && g->head == RILL_FUSE_NONE && r->n < RILL_FUSE_READERS)
+        g->floor = lift_producers(f, g, below + 1); /* no reader is among `apart` */
+    if (below + 1 >= g->floor || highest_but(f, r, target) > below) return false;
     g->rank = below + 1;
     return true;
 }
@@ -343,12 +367,15 @@ static bool is_at_hand(const rill_fusion *f, const rill_fuse_group *g, rill_valu
            !rill_shape_equal(&rill_type_of(f->g, operand)->shape, g->space);
 }
 
-/* The operand is in memory whatever groups are made, and takes no more bytes than the result. */
-static bool is_in_memory(const rill_fusion *f, const rill_type *result, rill_value operand)
+/* The operand may be read in place of the result: it takes no more bytes, and is in memory whatever
+ * groups are made, or read by others, too. */
+static bool may_replace(const rill_fusion *f, const rill_type *result, rill_value operand)
 {
-    const uint32_t from = rill_value_at(f->g, operand)->node;
-    return !f->epilogues && !is_elementwise(f, from) && !is_reduction(f, from) &&
-           rill_dtype_size(rill_type_of(f->g, operand)->dtype) <= rill_dtype_size(result->dtype);
+    const uint32_t from = rill_value_at(f->g, operand)->node, v = operand.ref - 1;
+    if (rill_dtype_size(rill_type_of(f->g, operand)->dtype) > rill_dtype_size(result->dtype))
+        return false;
+    if (f->first_user[v + 1] - f->first_user[v] > 1) return true;
+    return !f->epilogues && !is_elementwise(f, from) && !is_reduction(f, from);
 }
 
 /* Computing the node there moves less than reading its result. `replaces`: nobody will read the
@@ -361,7 +388,7 @@ static bool is_worth_cloning(const rill_fusion *f, const rill_fuse_group *g, uin
     if (!is_cheap(n->op)) return false;
     for (uint32_t i = 0; i < n->n_inputs; i++) {
         if (is_at_hand(f, g, n->inputs[i])) continue;
-        if (!replaces || ++more > 1 || !is_in_memory(f, type_of(f, node), n->inputs[i]))
+        if (!replaces || ++more > 1 || !may_replace(f, type_of(f, node), n->inputs[i]))
             return false;
     }
     return true;
@@ -414,8 +441,8 @@ static void place_apart(rill_fusion *f, uint32_t node)
     if (!f->epilogues) /* what several steps read of it, one can read */
         for (uint32_t k = 0; k < n->n_outputs; k++) {
             const place p = {&f->g->values[n->first_value + k].type.shape, 0};
-            const uint32_t target = find_target(f, &r, &p);
-            if (target != RILL_FUSE_NONE) merge_readers(f, &r, target);
+            for (uint32_t i = 0; i < r.n; i++)
+                if (fits(group_at(f, r.groups[i]), &p)) merge_readers(f, &r, r.groups[i]);
         }
     if (n->kind != RILL_NODE_OP) return; /* always there: below nobody's rank */
     set_apart(f, node, 1 + highest_but(f, &r, RILL_FUSE_NONE));
@@ -459,7 +486,7 @@ static bool join(rill_fusion *f, uint32_t node, uint32_t target, const readers *
     if (g->n_nodes == RILL_FUSE_NODES || g->n_outputs + escapes > RILL_FUSE_OUTPUTS) return false;
     if (as_head && (g->head != RILL_FUSE_NONE || escapes)) return false;
     if (feeds_head(f, g, node)) return false;
-    if (!lift(g, highest_but(f, r, target)) || !take_inputs(f, g, node, as_head)) return false;
+    if (!lift(f, r, target) || !take_inputs(f, g, node, as_head)) return false;
     g->n_nodes++;
     g->n_outputs += escapes;
     if (as_head) g->head = node;
@@ -502,8 +529,10 @@ static rill_status place_elementwise(rill_fusion *f, uint32_t node)
     readers r = readers_of(f, n);
     const bool joined = join_rows(f, node, &r) || join_at(f, node, &r, &own);
     const uint32_t home = joined ? rill_fusion_group(f, node) : RILL_FUSE_NONE;
+    const bool was_read = r.n > 1;
     RILL_TRY(clone_out(f, node, home, &r));
     if (joined) {
+        if (was_read && !is_root && r.n == 1 && !r.apart) group_at(f, home)->n_outputs--;
         lower_floors(f, n, home, group_at(f, home)->rank);
         return RILL_OK;
     }
