@@ -237,7 +237,7 @@ typedef struct rill_op_case {
 typedef enum rill_op_flags {
     RILL_OP_ELEMENTWISE = 1, /* out[i] depends on in[..][i] only, after broadcasting */
     RILL_OP_ALIAS = 2,       /* output 0 has the bytes of input 0: no kernel */
-    RILL_OP_INPLACE = 4,     /* an output may lie on any input of its shape and element size */
+    RILL_OP_INPLACE = 4,     /* output 0 may lie on any input of its shape and element size */
     RILL_OP_RANDOM = 8, /* has the attribute `stream`, set from the node's name when left out */
     RILL_OP_COMMUTATIVE = 16, /* of the first two inputs, bit for bit */
     RILL_OP_NOOP_IF_SAME = 32 /* output 0 is input 0 whenever their types are equal */

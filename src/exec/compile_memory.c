@@ -222,13 +222,14 @@ static bool reads_whole(const rill_builder *b, const rill_node_s *n, uint32_t ro
     return true;
 }
 
-/* Buffers that output k of the step may lie in place of. */
+/* Buffers that output k of the step may lie in place of: of several outputs only the first, as a
+ * kernel is to keep only one input until it is read. */
 static rill_status find_in_place(rill_builder *b, const rill_step *step, uint32_t k,
                                  rill_plan_buffer *buffer)
 {
     const rill_node_s *n = &b->g->nodes[step->node];
     const rill_type *in = step->call.in, *out = &step->call.out[k];
-    if (!(n->op->flags & RILL_OP_INPLACE) || b->p->observable) return RILL_OK;
+    if (!(n->op->flags & RILL_OP_INPLACE) || k > 0 || b->p->observable) return RILL_OK;
     uint32_t *list = rill_builder_take(b, n->n_inputs, sizeof *list);
     if (!list) return rill_builder_nomem(b);
     for (uint32_t i = 0; i < n->n_inputs; i++) {
