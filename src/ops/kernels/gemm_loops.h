@@ -32,11 +32,22 @@ static void NAME(copy_panel)(const rill_gemm *g, int64_t p, int64_t depth, int64
     }
 }
 
+enum { NAME(COPY_STEP) = DEPTH + NAME(LANES) };
+
 typedef void (*NAME(rows_fn))(int64_t rows, const NAME(slab) * s);
+
+/* Rows of A at such a distance fall on few sets of the first-level cache, which then cannot hold a
+ * block of them: a copy is cheaper. */
+static bool NAME(rows_conflict)(const rill_gemm *g)
+{
+    return !g->trans_a && g->lda * (int64_t)sizeof(TYPE) % CONFLICT_BYTES == 0 && g->m > MAX_ROWS;
+}
 
 /* All rows against one panel, in blocks of nearly equal height. */
 static void NAME(all_rows)(const rill_gemm *g, NAME(rows_fn) block, NAME(slab) s)
 {
+    TYPE copy[MAX_ROWS * NAME(COPY_STEP)];
+    const bool copied = NAME(rows_conflict)(g);
     const int64_t blocks = (g->m + MAX_ROWS - 1) / MAX_ROWS;
     const TYPE *a = s.a;
     TYPE *c = s.c;
@@ -44,6 +55,14 @@ static void NAME(all_rows)(const rill_gemm *g, NAME(rows_fn) block, NAME(slab) s
         const int64_t i = g->m * t / blocks, end = g->m * (t + 1) / blocks;
         s.a = a + (g->trans_a ? i : i * g->lda);
         s.c = c + i * g->ldc;
+        if (copied) {
+            for (int64_t r = 0; r < end - i; r++) {
+                memcpy(copy + r * NAME(COPY_STEP), s.a + r * g->lda,
+                       (size_t)s.depth * sizeof(TYPE));
+            }
+            s.a = copy;
+            s.lda = NAME(COPY_STEP);
+        }
         block(end - i, &s);
     }
 }
