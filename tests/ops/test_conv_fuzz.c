@@ -3,9 +3,11 @@
  * array; and the fused op against conv2d and the ops of its epilogue. */
 #include "node_run.h"
 #include "ops/conv.h"
+#include "ops/gemm.h"
 
 #include "trap.h"
 
+#include <math.h>
 #include <stdio.h>
 
 typedef enum part { FORWARD, INPUT, FILTER } part;
@@ -203,10 +205,141 @@ static void test_drawn(void **state)
     }
 }
 
+/* ---- instruction-set levels ------------------------------------------------------------------ */
+
+enum { IMAGE = 20000, RESULT = 20000 };
+
+/* One line of the plain loops: a chain of fused multiply-adds, then the stages. */
+static double chain_element(rill_dtype dtype, double sum, double x, double f)
+{
+    return dtype == RILL_F32 ? (double)fmaf((float)x, (float)f, (float)sum) : fma(x, f, sum);
+}
+
+/* 3x2 windows of 5 channels, strides 2 and 1, over an image of 30 columns; bias and ReLU. */
+typedef struct level_case {
+    int64_t rows, columns;
+    bool depthwise;
+} level_case;
+
+static void run_level(const rill_gemm_loops *loops, rill_dtype dtype, const level_case *k,
+                      const void *x, const void *filter, const void *bias, void *y)
+{
+    const int64_t size = (int64_t)rill_dtype_size(dtype), cin = k->depthwise ? k->columns : 5;
+    const rill_finish finish = {
+        .n = 2,
+        .stages = {{.kind = RILL_STAGE_ADD, .by_column = true, .operand = bias},
+                   {.kind = RILL_STAGE_RELU}}};
+    if (k->depthwise) {
+        const rill_depthwise d = {.x = x,
+                                  .filter = filter,
+                                  .y = y,
+                                  .lines = 2,
+                                  .rows = k->rows,
+                                  .channels = k->columns,
+                                  .x_line = 60 * cin,
+                                  .x_step = cin,
+                                  .y_line = k->rows * k->columns,
+                                  .y_step = k->columns,
+                                  .taps_h = 3,
+                                  .taps_w = 2,
+                                  .tap_h = 30 * cin,
+                                  .tap_w = cin,
+                                  .finish = &finish};
+        loops->depthwise(&d);
+        return;
+    }
+    void *packed = malloc((size_t)(30 * (k->columns + 64) * size));
+    const rill_pack pack = {.from = filter,
+                            .to = packed,
+                            .taps_h = 3,
+                            .taps_w = 2,
+                            .depth = cin,
+                            .columns = k->columns,
+                            .end = cin,
+                            .step_h = 2 * cin * k->columns,
+                            .step_w = cin * k->columns,
+                            .step_i = k->columns,
+                            .step_j = 1};
+    loops->pack(&pack);
+    const rill_windows w = {.x = x,
+                            .filter = packed,
+                            .y = y,
+                            .lines = 2,
+                            .rows = k->rows,
+                            .columns = k->columns,
+                            .x_line = 60 * cin,
+                            .x_step = cin,
+                            .y_line = k->rows * k->columns,
+                            .y_step = k->columns,
+                            .depth = 2 * cin,
+                            .runs = 3,
+                            .inner = 1,
+                            .long_jump = 28 * cin,
+                            .rows_outside = k->rows % 2 == 0,
+                            .finish = &finish};
+    loops->windows(&w);
+    free(packed);
+}
+
+static double expected(rill_dtype dtype, const level_case *k, const void *x, const void *filter,
+                       const void *bias, int64_t at)
+{
+    const int64_t j = at % k->columns, row = at / k->columns % k->rows;
+    const int64_t line = at / k->columns / k->rows, cin = k->depthwise ? k->columns : 5;
+    double sum = 0;
+    for (int64_t u = 0; u < 3; u++) {
+        for (int64_t v = 0; v < 2; v++) {
+            const int64_t cell = ((2 * line + u) * 30 + row + v) * cin;
+            for (int64_t c = k->depthwise ? j : 0; c < (k->depthwise ? j + 1 : cin); c++) {
+                const int64_t tap = u * 2 + v;
+                const int64_t f = k->depthwise ? tap * cin + j : (tap * cin + c) * k->columns + j;
+                sum = chain_element(dtype, sum, element(dtype, x, cell + c),
+                                    element(dtype, filter, f));
+            }
+        }
+    }
+    const double b = element(dtype, bias, j);
+    sum = dtype == RILL_F32 ? (double)((float)sum + (float)b) : sum + b;
+    return sum <= 0 ? 0 : sum;
+}
+
+/* Each level that was built and that this CPU has gives the bits of the chain. */
+static void test_levels(void **state)
+{
+    (void)state;
+    static const rill_cpu_level levels[] = {RILL_CPU_AVX2, RILL_CPU_AVX512};
+    static const level_case cases[] = {
+        {1, 1, false},   {14, 32, false}, {15, 33, false}, {6, 16, false}, {7, 17, false},
+        {13, 48, false}, {29, 31, false}, {28, 65, false}, {5, 8, false},  {1, 1, true},
+        {4, 32, true},   {5, 33, true},   {9, 24, true},   {3, 7, true},   {28, 16, true},
+    };
+    for (int d = 0; d < 2; d++) {
+        const rill_dtype dtype = d ? RILL_F64 : RILL_F32;
+        void *x = samples(dtype, IMAGE, 1), *f = samples(dtype, IMAGE, 7);
+        void *b = samples(dtype, 100, 3), *y = samples(dtype, RESULT, 0);
+        for (size_t i = 0; i < RILL_LEN(cases) * RILL_LEN(levels); i++) {
+            const rill_cpu_level level = levels[i % RILL_LEN(levels)];
+            const level_case *k = &cases[i / RILL_LEN(levels)];
+            const rill_gemm_loops *loops = &RILL_AT(rill_gemm, level)->by_dtype[d];
+            if (level > rill_cpu() || !loops->windows) continue;
+            run_level(loops, dtype, k, x, f, b, y);
+            for (int64_t at = 0; at < 2 * k->rows * k->columns; at++) {
+                const double want = expected(dtype, k, x, f, b, at), got = element(dtype, y, at);
+                if (got != want) {
+                    fail_msg("level %d, %ld x %ld, element %ld: expected %a, got %a", (int)level,
+                             (long)k->rows, (long)k->columns, (long)at, want, got);
+                }
+            }
+        }
+        free(x), free(f), free(b), free(y);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_drawn),
+        cmocka_unit_test(test_levels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
