@@ -15,10 +15,12 @@ rill_graph *cli_load_graph(const cli *c, int *status)
 
 bool cli_session_options(const cli *c, rill_session_options *o)
 {
-    int64_t threads = o->threads, seed = (int64_t)o->seed;
+    int64_t threads = o->threads, seed = (int64_t)o->seed, level = o->level;
     if (!cli_int(c, "threads", 1, 1024, &threads) || !cli_int(c, "seed", 0, INT64_MAX, &seed) ||
-        !cli_bytes(c, "memory-limit", &o->memory_limit))
+        !cli_int(c, "level", 0, 3, &level) || !cli_bytes(c, "memory-limit", &o->memory_limit))
         return false;
+    o->level = (int)level;
+    o->passes = cli_get(c, "passes");
     o->threads = (int)threads;
     o->seed = (uint64_t)seed;
     const char *kernels = cli_get(c, "kernels");

@@ -105,17 +105,17 @@ static int check_pass_name(const optimize_job *j)
 static int read_options(optimize_job *j)
 {
     const cli *c = j->c;
-    int64_t level = j->options.level, limit = 0;
+    int64_t level = j->options.level;
     const char *text;
     size_t n = (size_t)c->n_words + 1;
-    if (!cli_int(c, "level", 0, 3, &level) || !cli_int(c, "memory-limit", 1, INT64_MAX, &limit))
+    if (!cli_int(c, "level", 0, 3, &level) ||
+        !cli_bytes(c, "memory-limit", &j->options.memory_limit))
         return EXIT_USAGE;
     if (cli_flag(c, "train") && cli_flag(c, "inference"))
         return cli_usage(c, "--train and --inference exclude each other");
     if (cli_get(c, "expect") && !cli_flag(c, "verify") && !cli_flag(c, "bisect"))
         return cli_usage(c, "--expect goes with --verify or --bisect");
     j->options.level = (int)level;
-    j->options.memory_limit = (size_t)limit;
     j->options.passes = cli_get(c, "passes");
     j->options.mode = cli_flag(c, "train")       ? RILL_MODE_TRAINING
                       : cli_flag(c, "inference") ? RILL_MODE_INFERENCE

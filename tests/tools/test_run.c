@@ -230,9 +230,22 @@ static void test_seed_threads_and_locale_keep_bits(void **state)
            "none");
 }
 
+static void test_levels_and_passes(void **state)
+{
+    (void)state;
+    const char *const ways[] = {"--level 0", "--level 1", "--passes cse", "--passes -fuse,-cse"};
+    ran(0, "rill run xor.json --input 'x=[[0,1]]' --output p >want");
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+        ran(0, "rill run xor.json --input 'x=[[0,1]]' --output p %s | cmp - want", ways[i]);
+    ran(2, "rill run xor.json --input 'x=[[0,1]]' --level 4");
+    ran(2, "rill run xor.json --input 'x=[[0,1]]' --output p --passes csee");
+    said(command_err, "did you mean \"cse\"?");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_levels_and_passes),
         cmocka_unit_test(test_prints_outputs),
         cmocka_unit_test(test_prints_json),
         cmocka_unit_test(test_long_tensors_are_complete),
