@@ -5,12 +5,12 @@
  * by an edge from its ends, which the scan may add where that block is at least `window` steps
  * back. A range whose block precedes everything that is still to come belongs to nobody and joins
  * its neighbours. To get there, the scan makes steps that almost everything later follows (a main
- * chain) wait for the blocks that long ended beside it. Work is bounded by MAX_RANGES a block; free
- * ranges beyond that are given up.
+ * chain) wait for the blocks that long ended beside it. Work is bounded by MAX_RANGES and
+ * MAX_REFUSED a block; free ranges beyond that are given up.
  */
 #include "exec/plan_impl.h"
 
-enum { MAX_RANGES = 1024, MAX_JOINED = 8 };
+enum { MAX_RANGES = 1024, MAX_JOINED = 8, MAX_REFUSED = 64 };
 #define NOBODY UINT32_MAX
 
 typedef struct range {
@@ -156,14 +156,18 @@ static bool adjacent(const scan *s, size_t i)
 static fit best_fit(const scan *s, const rill_plan_block *block)
 {
     fit best = {0};
-    for (size_t i = 0; i < s->n_ranges; i++) {
+    uint32_t refused = 0;
+    for (size_t i = 0; i < s->n_ranges && refused < MAX_REFUSED; i++) {
         size_t total = 0;
         bool edges = false;
         if (s->ranges[i].size < block->size && !adjacent(s, i)) continue;
         for (size_t j = i; j < s->n_ranges && j < i + MAX_JOINED; j++) {
             const range *r = &s->ranges[j];
             if (j > i && !adjacent(s, j - 1)) break;
-            if (!may_take(s, r, block, &edges)) break;
+            if (!may_take(s, r, block, &edges)) {
+                refused++;
+                break;
+            }
             total += r->size;
             if (total < block->size) continue;
             const fit found = {i, j - i + 1, total - block->size, edges, true};
@@ -172,6 +176,7 @@ static fit best_fit(const scan *s, const rill_plan_block *block)
                 best = found;
             break;
         }
+        if (best.found && !best.edges && best.waste == 0) break;
     }
     return best;
 }
