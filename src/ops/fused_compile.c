@@ -223,7 +223,7 @@ static const rill_fused_pair *find_pair(const draft *d, const rill_instruction *
     const rill_dtype dtype = d->results[~it->operands[0]].dtype;
     const rill_fused_pairs *pairs = &d->kernels->pairs[dtype];
     if (it->op == &rill_op_exp && inner->op == &rill_op_sub) return &pairs->exp_sub;
-    if (it->op == &rill_op_tanh && inner->op == &rill_op_mul) return &pairs->tanh_mul;
+    if (it->op == &rill_op_sigmoid && inner->op == &rill_op_mul) return &pairs->sigmoid_mul;
     if (it->op == &rill_op_erf && inner->op == &rill_op_mul) return &pairs->erf_mul;
     return NULL;
 }

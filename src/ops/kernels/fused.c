@@ -211,7 +211,7 @@ CHAIN(f64, double, int64_t, 8)
     PAIR_FORM(NAME, 1, EXPR, a0, pb[i])    \
     PAIR_FORM(NAME, 2, EXPR, pa[i], b0)
 PAIR(exp_sub, vector_exp(a - b))
-PAIR(tanh_mul, vector_tanh(a *b))
+PAIR(sigmoid_mul, vector_sigmoid(a *b))
 PAIR(erf_mul, vector_erf(a *b))
 
 #define PAIR_FORMS(NAME)                 \
@@ -232,6 +232,6 @@ const rill_fused_kernels RILL_LEVELED(rill_fused) = {
     .fence = fence,
     .chain = {[RILL_F32] = chain_f32, [RILL_F64] = chain_f64},
     .pairs = {[RILL_F32] = {.exp_sub = PAIR_FORMS(exp_sub),
-                            .tanh_mul = PAIR_FORMS(tanh_mul),
+                            .sigmoid_mul = PAIR_FORMS(sigmoid_mul),
                             .erf_mul = PAIR_FORMS(erf_mul)}},
 };

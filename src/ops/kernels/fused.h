@@ -45,8 +45,8 @@ typedef struct rill_fused_pair {
     rill_loop forms[RILL_LOOP_FORMS];
 } rill_fused_pair;
 typedef struct rill_fused_pairs {
-    rill_fused_pair exp_sub;           /* exp(a - b) */
-    rill_fused_pair tanh_mul, erf_mul; /* tanh(a b), erf(a b) */
+    rill_fused_pair exp_sub;              /* exp(a - b) */
+    rill_fused_pair sigmoid_mul, erf_mul; /* sigmoid(a b), erf(a b) */
 } rill_fused_pairs;
 
 typedef struct rill_fused_kernels {
