@@ -10,7 +10,8 @@
 #include "ops/fused_program.h"
 
 enum {
-    TILE = 1024,
+    TILE = 1024,      /* elements, at most */
+    LEAST = 128,      /* and as far as buffers allow */
     LONG_RUN = 16384, /* elements of a tile of one step */
     CHAIN = 20,       /* operations of a chain; each has up to three links */
     MAX_OPERANDS = RILL_LOOP_MAX_OPERANDS,
@@ -605,15 +606,26 @@ static rill_status finish_streams(draft *d, rill_error *err)
     return RILL_OK;
 }
 
-/* The tile is as large as the buffers allow; a step alone needs none. */
+/* The tile is so large that buffers and what streams by share the first-level cache; a step alone
+ * needs none. */
+static int64_t tile_of(const draft *d, uint32_t buffers)
+{
+    const rill_map *m = d->map;
+    uint32_t bytes = buffers;
+    int64_t tile = TILE;
+    if (buffers == 0 && m->n_steps - m->n_once == 1) return LONG_RUN;
+    for (uint32_t k = 0; k < m->n_linear; k++) bytes += m->linear[k].size;
+    while (tile > 1 && tile * (tile > LEAST ? bytes : buffers) > RILL_MAP_BUFFERS) tile /= 2;
+    return tile;
+}
+
 static rill_status finish_buffers(draft *d, rill_error *err)
 {
     rill_map *m = d->map;
     uint32_t *at = rill_call_alloc(d->call, d->n_rooms * sizeof *at), bytes = 0, element = 0;
     if (!at) return rill_nomem(err, "map");
     for (uint32_t r = 0; r < d->n_rooms; r++) element += d->room_size[r];
-    const bool alone = element == 0 && m->n_steps - m->n_once == 1;
-    for (m->tile = alone ? LONG_RUN : TILE; m->tile * element > RILL_MAP_BUFFERS;) m->tile /= 2;
+    m->tile = tile_of(d, element);
     for (int tiles = 1; tiles >= 0; tiles--) {
         for (uint32_t r = 0; r < d->n_rooms; r++) {
             if ((d->room_size[r] > 0) != (tiles == 1)) continue;

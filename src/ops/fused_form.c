@@ -232,6 +232,20 @@ static void find_stages(rill_form *f)
     }
 }
 
+/* Cheap arithmetic of what is there anyway. */
+static void find_again(rill_form *f)
+{
+    for (uint32_t i = 0; i < f->body->n_instructions; i++) {
+        const rill_instruction *it = &f->body->instructions[i];
+        bool again =
+            f->kinds[i] == RILL_RESULT_FULL && (it->op == &rill_op_add || it->op == &rill_op_sub ||
+                                                it->op == &rill_op_mul || rill_map_passes(it->op));
+        for (uint32_t k = 0; k < rill_form_count_read(it); k++)
+            again &= !is_full(f, it->operands[k]);
+        f->again[i] = again;
+    }
+}
+
 static void find_needed(rill_form *f)
 {
     const rill_body *b = f->body;
@@ -315,6 +329,7 @@ rill_status rill_form_find(rill_form *f, const rill_body *b, const rill_type *in
     RILL_TRY(check_outputs(f, err));
     find_needed(f);
     find_stages(f);
+    find_again(f);
     return choose_form(f, err);
 }
 
@@ -344,11 +359,19 @@ typedef struct cutter {
     rill_body body;
 } cutter;
 
-static bool is_inside(const cutter *c, uint32_t i)
+/* The instructions of the stage, and those before whose results are made again for them. */
+static void find_inside(cutter *c)
 {
     const rill_form *f = c->f;
     const rill_result_kind kind = c->full ? RILL_RESULT_FULL : RILL_RESULT_REDUCED;
-    return f->needed[i] && f->kinds[i] == kind && f->stages[i] == c->stage;
+    for (uint32_t i = f->body->n_instructions; i-- > 0;) {
+        const rill_instruction *it = &f->body->instructions[i];
+        if (f->needed[i] && f->kinds[i] == kind && f->stages[i] == c->stage) c->inside[i] = true;
+        for (uint32_t k = 0; c->inside[i] && k < rill_form_count_read(it); k++) {
+            const rill_operand x = it->operands[k];
+            if (is_full(f, x) && f->again[~x]) c->inside[~x] = true;
+        }
+    }
 }
 
 /* Operand x of instruction i as an operand of the part. */
@@ -397,7 +420,8 @@ static void cut_outputs(cutter *c)
         const rill_instruction *it = &f->body->instructions[i];
         for (uint32_t k = 0; f->needed[i] && !c->inside[i] && k < rill_form_count_read(it); k++) {
             const rill_operand x = rill_form_resolve(f, it->operands[k]);
-            if (x < 0 && f->kinds[i] != RILL_RESULT_VIEW) read[~x] = true;
+            const bool own = x < 0 && f->again[~x] && f->kinds[i] == RILL_RESULT_FULL;
+            if (x < 0 && !own && f->kinds[i] != RILL_RESULT_VIEW) read[~x] = true;
         }
     }
     for (uint32_t k = 0; k < f->body->n_outputs; k++) {
@@ -405,7 +429,7 @@ static void cut_outputs(cutter *c)
         if (x < 0) read[~x] = true;
     }
     for (uint32_t i = 0; i < f->body->n_instructions; i++) {
-        if (!c->inside[i] || !read[i]) continue;
+        if (!c->inside[i] || !read[i] || f->stages[i] != c->stage) continue;
         c->out[c->body.n_outputs] = i;
         c->outputs[c->body.n_outputs++] = c->of[i];
     }
@@ -430,7 +454,7 @@ static rill_status compile_part(cutter *c, rill_call *call, const bool *streamed
 {
     const rill_form *f = c->f;
     rill_map_outputs outputs = {.streamed = 0, .in_place = UINT64_MAX};
-    for (uint32_t i = 0; i < f->body->n_instructions; i++) c->inside[i] = is_inside(c, i);
+    find_inside(c);
     c->body.instructions = c->instructions;
     c->body.outputs = c->outputs;
     for (uint32_t i = 0; i < f->body->n_instructions; i++) {

@@ -36,6 +36,9 @@ typedef struct rill_form {
     rill_result_kind kinds[RILL_FUSED_INSTRUCTIONS];
     int32_t stages[RILL_FUSED_INSTRUCTIONS]; /* of needed ones; -1: reduced, before any reduction */
     bool needed[RILL_FUSED_INSTRUCTIONS];
+    /* Full results that later stages compute again instead of keeping them: arithmetic on inputs
+     * and reduced results, which costs less than storing and loading a row. */
+    bool again[RILL_FUSED_INSTRUCTIONS];
     int32_t n_stages;
 } rill_form;
 

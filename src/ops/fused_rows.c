@@ -71,7 +71,7 @@ static int64_t count_last(const rill_form *f)
 
 static bool is_read_later(const rill_form *f, uint32_t i)
 {
-    for (uint32_t j = i + 1; j < f->body->n_instructions; j++) {
+    for (uint32_t j = i + 1; !f->again[i] && j < f->body->n_instructions; j++) {
         const rill_instruction *it = &f->body->instructions[j];
         for (uint32_t k = 0; f->needed[j] && k < rill_form_count_read(it); k++) {
             if (it->operands[k] == ~(rill_operand)i && f->stages[j] > f->stages[i]) return true;
