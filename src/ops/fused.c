@@ -143,6 +143,21 @@ static rill_status prepare_map(const rill_fusing *u, plan *p, rill_error *err)
     return RILL_OK;
 }
 
+/* Whether computing takes longer than memory: then stores that go through the caches overlap with
+ * it, and streaming ones would hold it up. */
+static bool is_heavy(const rill_body *b)
+{
+    static const rill_op *const heavy[] = {
+        &rill_op_exp, &rill_op_expm1,   &rill_op_log, &rill_op_log1p, &rill_op_tanh,
+        &rill_op_erf, &rill_op_sigmoid, &rill_op_pow, &rill_op_sin,   &rill_op_cos};
+    for (uint32_t i = 0; i < b->n_instructions; i++) {
+        for (size_t k = 0; k < RILL_LEN(heavy); k++) {
+            if (b->instructions[i].op == heavy[k]) return true;
+        }
+    }
+    return false;
+}
+
 static rill_status prepare_form(rill_call *call, const typed_body *b, plan *p, rill_error *err)
 {
     rill_form *form = rill_arena_alloc(call->memory, sizeof *form, _Alignof(rill_form));
@@ -150,7 +165,9 @@ static rill_status prepare_form(rill_call *call, const typed_body *b, plan *p, r
     RILL_TRY(rill_form_find(form, &b->body, call->in, b->results, err));
     p->kind = form->kind;
     const double bytes = bytes_of(call->in, call->n_in) + bytes_of(call->out, call->n_out);
-    const rill_fusing u = {.call = call, .form = form, .streams = bytes > STREAMED};
+    const bool heavy = is_heavy(&b->body);
+    const rill_fusing u = {
+        .call = call, .form = form, .heavy = heavy, .streams = bytes > STREAMED && !heavy};
     switch (form->kind) {
     case RILL_FORM_ROWS:
         return rill_fused_rows_prepare(&u, &p->form, err);

@@ -75,6 +75,7 @@ void rill_part_run(const rill_part *p, uint32_t n_inputs, void *const *base, int
 typedef struct rill_fusing {
     rill_call *call;
     const rill_form *form;
+    bool heavy;   /* computing takes longer than memory */
     bool streams; /* the call moves so many bytes that outputs go past the caches */
 } rill_fusing;
 

@@ -10,7 +10,10 @@
 #include "ops/kernels/fused.h"
 
 enum {
-    BLOCK = 2048,   /* elements of a block of rows that are shorter */
+    /* elements of a block of rows that are shorter: it stays in the first-level cache while it is
+     * computed with at length, else reading more at once serves memory better */
+    BLOCK_HEAVY = 2048,
+    BLOCK_LIGHT = 8192,
     GRAIN = 32768,  /* elements of a unit */
     COPIED = 65536, /* elements of a unit of the last phase */
     LEVELS = 8,     /* of the tree over a row */
@@ -117,6 +120,45 @@ static bool find_place(const rill_fusing *u, uint32_t i, place *p)
     return output >= 0 || later || is_reduced_here(f, i);
 }
 
+/* The last stage that reads operand x. */
+static int32_t last_read(const rill_form *f, rill_operand x)
+{
+    int32_t last = -1;
+    for (uint32_t j = 0; j < f->body->n_instructions; j++) {
+        const rill_instruction *it = &f->body->instructions[j];
+        for (uint32_t k = 0; f->needed[j] && k < rill_form_count_read(it); k++) {
+            if (it->operands[k] != x) continue;
+            /* what is made again may be so in any stage */
+            if (f->stages[j] > last) last = f->again[j] ? f->n_stages : f->stages[j];
+        }
+    }
+    return last;
+}
+
+/* An output that can hold result i until its own value is written there, in the last stage that
+ * reads i or later; -1: there is none. So its cache lines come while stages compute, instead of all
+ * at once. An input that may lie there must not be read any more. */
+static int32_t find_home(const rill_fusing *u, const plan *p, uint32_t i)
+{
+    const rill_form *f = u->form;
+    const rill_operand x = ~(rill_operand)i;
+    for (uint32_t k = 0; k < f->body->n_outputs; k++) {
+        const uint32_t o = (uint32_t)~rill_form_resolve(f, f->body->outputs[k]);
+        bool free = f->kinds[o] == RILL_RESULT_FULL && f->stages[o] == f->n_stages - 1 &&
+                    f->stages[o] > f->stages[i] && last_read(f, x) <= f->stages[o] &&
+                    f->results[o].dtype == f->results[i].dtype;
+        for (uint32_t n = 0; n < f->body->n_inputs; n++) {
+            if (k == 0 && f->in[n].dtype == f->results[o].dtype &&
+                rill_shape_equal(&f->in[n].shape, &f->space))
+                free &= last_read(f, (rill_operand)n) <= f->stages[i];
+        }
+        for (const place *q = p->places; q < p->places + p->n_places; q++)
+            free &= q->store != OUTPUT || q->at != k;
+        if (free) return (int32_t)k;
+    }
+    return -1;
+}
+
 static size_t round_up(size_t bytes)
 {
     return (bytes + 63) & ~(size_t)63;
@@ -131,18 +173,34 @@ static size_t stagger(size_t bytes, size_t k)
     return bytes + (want >= has ? want - has : want + PAGE - has);
 }
 
+/* Whether another result lies in the same output before. */
+static bool is_home(const plan *p, const place *output)
+{
+    for (const place *q = p->places; q < output; q++) {
+        if (q->store == OUTPUT && q->at == output->at) return true;
+    }
+    return false;
+}
+
 static rill_status find_places(const rill_fusing *u, plan *p, bool *streamed, rill_error *err)
 {
     const rill_form *f = u->form;
     place *places = rill_call_alloc(u->call, f->body->n_instructions * sizeof *places);
     if (!places) return rill_nomem(err, "fused");
+    p->places = places;
     size_t bytes = 0, n_blocks = 0;
     for (uint32_t i = 0; i < f->body->n_instructions; i++) {
         place *to = &places[p->n_places];
         if (!f->needed[i] || f->kinds[i] == RILL_RESULT_VIEW || !find_place(u, i, to)) continue;
+        const int32_t home = to->store == KEPT && output_of(f, i) < 0 ? find_home(u, p, i) : -1;
         p->n_places++;
+        if (home >= 0) {
+            to->store = OUTPUT;
+            to->at = (size_t)home;
+            continue;
+        }
         if (to->store == OUTPUT) {
-            streamed[i] = u->streams && !is_reduced_here(f, i);
+            streamed[i] = u->streams && !is_reduced_here(f, i) && !is_home(p, to);
             continue;
         }
         int64_t count = to->store == ROW ? p->block : p->block * p->n;
@@ -150,7 +208,6 @@ static rill_status find_places(const rill_fusing *u, plan *p, bool *streamed, ri
         to->at = to->store == ROW ? bytes : stagger(bytes, ++n_blocks);
         bytes = to->at + round_up((size_t)count * to->size);
     }
-    p->places = places;
     u->call->thread_scratch = bytes + PAGE;
     return RILL_OK;
 }
@@ -221,7 +278,8 @@ rill_status rill_fused_rows_prepare(const rill_fusing *u, const void **out, rill
     p->n_inputs = f->body->n_inputs;
     p->n = count_last(f);
     p->rows = rill_shape_count(&f->rows);
-    p->block = p->n < BLOCK ? BLOCK / (p->n > 0 ? p->n : 1) : 1;
+    const int64_t elements = u->heavy ? BLOCK_HEAVY : BLOCK_LIGHT;
+    p->block = p->n < elements ? elements / (p->n > 0 ? p->n : 1) : 1;
     p->per_unit = (GRAIN / (p->n > 0 ? p->n : 1) + p->block - 1) / p->block * p->block;
     if (p->per_unit < 1) p->per_unit = 1;
     p->copy = u->streams ? RILL_PICK(rill_fused)->stream[1] : RILL_PICK(rill_fused)->copy[1];
