@@ -1,5 +1,7 @@
 /* fuse_order.c: the members of groups, and an order of all nodes in which each group stands in one
- * piece: at the place of its last member, or before, where what reads it stands. */
+ * piece: at the place of its last member, or before, where what reads it stands. A group that only
+ * ends something, as the update of a variable, comes as soon as it can: so the gradient does not
+ * wait in memory. */
 #include "passes/fuse.h"
 
 static bool is_member_at(const rill_fusion *f, uint32_t group, uint32_t at, uint32_t node)
@@ -56,6 +58,7 @@ typedef struct walk {
     rill_fusion *f;
     bool *seen; /* by unit */
     frame *stack;
+    uint32_t *missing; /* by group that nobody reads: what it reads that is not ordered yet */
     uint32_t depth, n_ordered;
 } walk;
 
@@ -72,20 +75,93 @@ static void enter(walk *w, uint32_t unit)
     w->stack[w->depth++] = (frame){unit, 0, 0};
 }
 
+/* Whether a member gets the value from outside of the group. */
+static bool is_read(rill_fusion *f, uint32_t group, uint32_t member, rill_value v)
+{
+    if (!rill_valid(v)) return false;
+    const uint32_t from = rill_value_at(f->g, v)->node;
+    return f->groups[group].head == member || !rill_fusion_computes(f, group, from);
+}
+
+static void one_less_missing(walk *w, uint32_t group, uint32_t member, rill_value v)
+{
+    if (w->missing[group] == RILL_FUSE_NONE || !is_read(w->f, group, member, v)) return;
+    if (--w->missing[group] == 0) enter(w, (uint32_t)w->f->g->n_nodes + group);
+}
+
+/* The k-th clone of the node, if its group has no other copy of the node before it. */
+static bool is_first_copy(rill_fusion *f, uint32_t node, uint32_t clone)
+{
+    const uint32_t group = rill_fusion_root(f, f->clones[clone].group);
+    if (rill_fusion_group(f, node) == group) return false;
+    for (uint32_t c = f->first_clone[node]; c != clone; c = f->clones[c].next)
+        if (rill_fusion_root(f, f->clones[c].group) == group) return false;
+    return true;
+}
+
+static void order_node(walk *w, uint32_t node)
+{
+    rill_fusion *f = w->f;
+    const rill_node_s *n = &f->g->nodes[node];
+    f->order[w->n_ordered++] = node;
+    for (uint32_t k = 0; n->kind == RILL_NODE_OP && k < n->n_outputs; k++) {
+        const uint32_t v = n->first_value + k;
+        for (uint32_t i = f->first_user[v]; i < f->first_user[v + 1]; i++) {
+            const uint32_t user = f->users[i], home = rill_fusion_group(f, user);
+            if (home != RILL_FUSE_NONE) one_less_missing(w, home, user, rill_node_value(n, k));
+            for (uint32_t c = f->first_clone[user]; c != RILL_FUSE_NONE; c = f->clones[c].next)
+                if (is_first_copy(f, user, c))
+                    one_less_missing(w, rill_fusion_root(f, f->clones[c].group), user,
+                                     rill_node_value(n, k));
+        }
+    }
+}
+
 static void leave(walk *w, uint32_t unit)
 {
     rill_fusion *f = w->f;
     w->depth--;
     if (unit < f->g->n_nodes) {
-        f->order[w->n_ordered++] = unit;
+        order_node(w, unit);
         return;
     }
     const uint32_t group = unit - (uint32_t)f->g->n_nodes;
     const rill_fuse_group *g = &f->groups[group];
     for (uint32_t i = 0; i < g->n_members; i++) {
         const uint32_t node = f->members[g->first_member + i];
-        if (rill_fusion_group(f, node) == group) f->order[w->n_ordered++] = node; /* no clone */
+        if (rill_fusion_group(f, node) == group) order_node(w, node); /* no clone */
     }
+}
+
+/* Whether the group's results are read by nobody. */
+static bool is_end(rill_fusion *f, uint32_t group)
+{
+    const rill_fuse_group *g = &f->groups[group];
+    for (uint32_t i = 0; i < g->n_members; i++) {
+        const uint32_t node = f->members[g->first_member + i];
+        const uint32_t v = f->g->nodes[node].first_value;
+        if (rill_fusion_group(f, node) != group) continue;
+        for (uint32_t k = f->first_user[v]; k < f->first_user[v + 1]; k++)
+            if (rill_fusion_group(f, f->users[k]) != group ||
+                f->first_clone[f->users[k]] != RILL_FUSE_NONE)
+                return false;
+    }
+    return g->n_members > 0;
+}
+
+static uint32_t count_missing(rill_fusion *f, uint32_t group)
+{
+    const rill_fuse_group *g = &f->groups[group];
+    uint32_t missing = 0;
+    for (uint32_t i = 0; i < g->n_members; i++) {
+        const uint32_t member = f->members[g->first_member + i];
+        const rill_node_s *n = &f->g->nodes[member];
+        for (uint32_t k = 0; k < n->n_inputs; k++)
+            if (is_read(f, group, member, n->inputs[k]) &&
+                rill_node_of(f->g, n->inputs[k])->kind == RILL_NODE_OP)
+                missing++;
+    }
+    return missing;
 }
 
 /* The value that the node reads as its k-th input; a slot follows its variable. */
@@ -120,8 +196,7 @@ static void advance(walk *w)
     }
     if (!rill_valid(v)) return;
     const uint32_t from = rill_value_at(f->g, v)->node;
-    const bool own = is_group && node != g->head &&
-                     rill_fusion_computes(f, at->unit - (uint32_t)f->g->n_nodes, from);
+    const bool own = is_group && !is_read(f, at->unit - (uint32_t)f->g->n_nodes, node, v);
     if (!own && f->needed[from]) enter(w, unit_of(f, from));
 }
 
@@ -136,6 +211,8 @@ static bool is_last_of_unit(rill_fusion *f, uint32_t node)
 static void walk_all(walk *w)
 {
     rill_fusion *f = w->f;
+    for (uint32_t g = 0; g < f->n_groups; g++)
+        w->missing[g] = is_end(f, g) ? count_missing(f, g) : RILL_FUSE_NONE;
     for (uint32_t i = 0; i < f->g->n_nodes; i++) {
         if (!f->needed[i] || f->group[i] == RILL_FUSE_ELIDED || !is_last_of_unit(f, i)) continue;
         enter(w, unit_of(f, i));
@@ -152,9 +229,11 @@ rill_status rill_fusion_order(rill_fusion *f)
     walk w = {.f = f};
     w.seen = rill_alloc_zero(f->ctx, units, sizeof *w.seen);
     w.stack = rill_alloc(f->ctx, units * sizeof *w.stack);
-    const bool ok = w.seen && w.stack;
+    w.missing = rill_alloc(f->ctx, f->n_groups * sizeof *w.missing);
+    const bool ok = w.seen && w.stack && w.missing;
     if (ok) walk_all(&w);
     rill_free(f->ctx, w.seen, units * sizeof *w.seen);
     rill_free(f->ctx, w.stack, units * sizeof *w.stack);
+    rill_free(f->ctx, w.missing, f->n_groups * sizeof *w.missing);
     return ok ? RILL_OK : RILL_ERR_NOMEM;
 }
