@@ -86,6 +86,13 @@ static rill_value one_minus_square(rill_graph *g, rill_value x)
     return rill_sub(g, rill_scalar_like(g, x, 1), square);
 }
 
+/* The slope of x^(-1/2), which is y: from the result alone. */
+static rill_value minus_half_cube(rill_graph *g, rill_value y)
+{
+    const rill_value half = rill_mul(g, y, rill_scalar_like(g, y, -0.5));
+    return rill_mul(g, half, rill_square(g, y));
+}
+
 /* The slope of erf: 2 / sqrt(pi) e^(-x^2). */
 static rill_value bell(rill_graph *g, rill_value x)
 {
@@ -188,7 +195,7 @@ UNARY(sqrt, float, RILL_GRADIENT_VJP, sqrt_vjp, "The square root.", "y = x^(1/2)
 static const rill_op_case rsqrt_cases[] = {
     {.in = "f[4] = [0.25, 1, 2, 1000000]", .out = "[2, 1, 0.707106781187, 0.001]"},
     RANDOM_CASES("0.3..3")};
-VJP(rsqrt, rill_mul(g, dy, rill_div(g, rill_mul(g, y, rill_scalar_like(g, y, -0.5)), x)))
+VJP(rsqrt, rill_mul(g, dy, minus_half_cube(g, y)))
 UNARY(rsqrt, float, RILL_GRADIENT_VJP, rsqrt_vjp, "The reciprocal of the square root.",
       "y = x^(-1/2)", "Inf at 0, NaN for negative x.")
 
