@@ -46,9 +46,38 @@ static rill_tensor *draw(const rill_graph *g, rill_value input, int64_t batch)
     return t;
 }
 
+/* The times of the process's stages, in seconds. */
+typedef struct stages {
+    double start, loaded, compiled, first;
+} stages;
+
+static void print(const rill_graph *g, rill_session *s, const rill_run_options *o, int level,
+                  int64_t batch, const stages *t, double *times, int n)
+{
+    const rill_program *program;
+    rill_program_info info;
+    rill_error err;
+    struct rusage usage;
+    must(rill_session_program(s, o, &program, &err), "program", &err);
+    rill_program_get_info(program, &info);
+    getrusage(RUSAGE_SELF, &usage);
+    qsort(times, (size_t)n, sizeof *times, by_value);
+    printf(
+        "{\"peer\": \"rill\", \"workload\": \"%s\", \"batch\": %lld, \"threads\": %d, \"level\": "
+        "%d, "
+        "\"median_ms\": %.4f, \"min_ms\": %.4f, \"gflops\": %.1f, \"runs\": %d, "
+        "\"program_steps\": %zu, \"load_ms\": %.2f, \"compile_ms\": %.2f, \"first_run_ms\": %.2f, "
+        "\"arena_mb\": %.2f, \"peak_rss_mb\": %.1f}\n",
+        rill_graph_name(g), (long long)batch, rill_session_threads(s), level, times[n / 2],
+        times[0], info.flops / times[n / 2] / 1e6, n, info.n_steps, (t->loaded - t->start) * 1e3,
+        (t->compiled - t->loaded) * 1e3, (t->first - t->compiled) * 1e3,
+        (double)info.arena_bytes / 1e6, (double)usage.ru_maxrss / 1024);
+}
+
 int main(int argc, char **argv)
 {
-    const double start = now();
+    static double times[MAX_RUNS];
+    stages t = {.start = now()};
     int64_t batch = argc > 2 ? atoll(argv[2]) : 1;
     double seconds = argc > 4 ? atof(argv[4]) : 3;
     rill_error err;
@@ -63,7 +92,7 @@ int main(int argc, char **argv)
     so.threads = argc > 3 ? atoi(argv[3]) : 0;
     so.level = argc > 5 ? atoi(argv[5]) : 2;
     must(rill_session_create(g, &so, &s, &err), "session", &err);
-    const double loaded = now();
+    t.loaded = now();
 
     rill_value x = rill_graph_find(g, "x"), y = rill_graph_output(g, 0);
     rill_feed feed = {x, draw(g, x, batch)};
@@ -75,34 +104,17 @@ int main(int argc, char **argv)
     o.n_fetches = 1;
     o.results = &result;
     must(rill_session_prepare(s, &o, &err), "compile", &err);
-    const double compiled = now();
+    t.compiled = now();
     must(rill_session_run(s, &o, &err), "run", &err);
-    const double first = now();
+    t.first = now();
 
-    static double times[MAX_RUNS];
     int n = 0;
-    while (n < MAX_RUNS && (now() - first < seconds || n < 3)) {
+    while (n < MAX_RUNS && (now() - t.first < seconds || n < 3)) {
         double before = now();
         must(rill_session_run(s, &o, &err), "run", &err);
-        if (now() - first > seconds / 5) times[n++] = (now() - before) * 1e3;
+        if (now() - t.first > seconds / 5) times[n++] = (now() - before) * 1e3;
     }
-    qsort(times, (size_t)n, sizeof *times, by_value);
-    const rill_program *program;
-    rill_program_info info;
-    struct rusage usage;
-    must(rill_session_program(s, &o, &program, &err), "program", &err);
-    rill_program_get_info(program, &info);
-    getrusage(RUSAGE_SELF, &usage);
-    printf(
-        "{\"peer\": \"rill\", \"workload\": \"%s\", \"batch\": %lld, \"threads\": %d, \"level\": "
-        "%d, "
-        "\"median_ms\": %.4f, \"min_ms\": %.4f, \"gflops\": %.1f, \"runs\": %d, "
-        "\"program_steps\": %zu, \"load_ms\": %.2f, \"compile_ms\": %.2f, \"first_run_ms\": %.2f, "
-        "\"arena_mb\": %.2f, \"peak_rss_mb\": %.1f}\n",
-        rill_graph_name(g), (long long)batch, rill_session_threads(s), so.level, times[n / 2],
-        times[0], info.flops / times[n / 2] / 1e6, n, info.n_steps, (loaded - start) * 1e3,
-        (compiled - loaded) * 1e3, (first - compiled) * 1e3, (double)info.arena_bytes / 1e6,
-        (double)usage.ru_maxrss / 1024);
+    print(g, s, &o, so.level, batch, &t, times, n);
     rill_tensor_destroy(result);
     rill_tensor_destroy((rill_tensor *)(uintptr_t)feed.tensor);
     rill_session_destroy(s);
