@@ -476,7 +476,9 @@ static bool new_node(rill_grower *q, const rill_op *op)
                                  ? (q->o->dtypes & RILL_M(RILL_F32) ? RILL_F32 : RILL_F64)
                                  : RILL_F32;
     rill_case c;
-    if (rill_case_open(q->g->ctx, op, row, dtype, q->n_cases++, &c, NULL) != RILL_OK) return false;
+    const rill_status st = rill_case_open(q->g->ctx, op, row, dtype, q->n_cases++, &c, NULL);
+    if (st == RILL_ERR_NOMEM) rill_graph_fail(q->g, st, "out of memory (random graph)");
+    if (st != RILL_OK) return false;
     const bool made = propose_case(q, &p, &c) && make(q, &p);
     rill_case_close(&c);
     return made;

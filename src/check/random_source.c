@@ -76,7 +76,8 @@ static rill_value constant(rill_grower *q, rill_dtype dtype, const rill_shape *s
                            rill_reach reach)
 {
     rill_tensor *t;
-    if (rill_tensor_create(q->g->ctx, dtype, *shape, &t, NULL) != RILL_OK) return RILL_NONE;
+    const rill_status st = rill_tensor_create(q->g->ctx, dtype, *shape, &t, NULL);
+    if (st != RILL_OK) return rill_graph_fail(q->g, st, "random graph: no constant");
     const bool splat = rill_grower_chance(q, 40);
     double one = special(q, dtype);
     if (dtype == RILL_BOOL || one < reach.lo || one > reach.hi) one = draw(q, dtype, reach);
@@ -132,7 +133,8 @@ static rill_value constant_indices(rill_grower *q, rill_dtype dtype, int64_t lim
                                    const rill_shape *shape)
 {
     rill_tensor *t;
-    if (rill_tensor_create(q->g->ctx, dtype, *shape, &t, NULL) != RILL_OK) return RILL_NONE;
+    const rill_status st = rill_tensor_create(q->g->ctx, dtype, *shape, &t, NULL);
+    if (st != RILL_OK) return rill_graph_fail(q->g, st, "random graph: no constant");
     for (int64_t i = 0; i < t->count; i++)
         rill_tensor_put(t, i, (double)rill_random_below(&q->r, (uint64_t)limit));
     rill_value v = rill_constant(q->g, NULL, t);

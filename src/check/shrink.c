@@ -10,12 +10,13 @@ enum { MOST_TRIALS = 1000 };
 /* How the next graph differs from the last one. */
 typedef struct edit {
     int64_t without_output, without_update; /* -1: none */
+    int64_t output, up;                     /* that gives way to this input of its node; -1: none */
     int64_t node;                           /* that gives way; -1: none */
     int64_t input;                          /* to this input of it; -1: to a source */
     rill_dim size, smaller;                 /* every such size becomes smaller; 0: none */
 } edit;
 
-static const edit no_edit = {-1, -1, -1, -1, 0, 0};
+static const edit no_edit = {-1, -1, -1, -1, -1, -1, 0, 0};
 
 typedef struct shrinker {
     rill_graph *g; /* the smallest so far */
@@ -33,11 +34,19 @@ static bool is_dropped(const edit *e, const rill_graph *g, size_t node)
     return e->node == (int64_t)node && g->nodes[node].kind == RILL_NODE_OP;
 }
 
+/* Output i of the next graph, as a value of this one. */
+static rill_value output_of(const rill_graph *g, const edit *e, size_t i)
+{
+    const rill_value v = g->outputs[i];
+    return e->output == (int64_t)i ? rill_node_of(g, v)->inputs[e->up] : v;
+}
+
 /* needed[i]: something that is kept depends on node i, as far as the one that gives way. */
 static void mark_needed(const rill_graph *g, const edit *e, bool *needed)
 {
     for (size_t i = 0; i < g->n_outputs; i++)
-        if ((int64_t)i != e->without_output) needed[rill_value_at(g, g->outputs[i])->node] = true;
+        if ((int64_t)i != e->without_output)
+            needed[rill_value_at(g, output_of(g, e, i))->node] = true;
     for (size_t i = 0; i < g->n_updates; i++) {
         if ((int64_t)i == e->without_update) continue;
         needed[rill_value_at(g, g->updates[i].variable)->node] = true;
@@ -164,15 +173,17 @@ static rill_status rebuild(const rill_graph *g, const edit *e, rill_graph **out,
         for (size_t i = 0; i < g->n_nodes; i++)
             if (needed[i]) copy_node(g, to, i, e, map);
         for (size_t i = 0; i < g->n_outputs; i++)
-            if ((int64_t)i != e->without_output) rill_output(to, map[g->outputs[i].ref - 1]);
+            if ((int64_t)i != e->without_output) rill_output(to, map[output_of(g, e, i).ref - 1]);
         for (size_t i = 0; i < g->n_updates; i++)
             if ((int64_t)i != e->without_update)
                 rill_update(to, map[g->updates[i].variable.ref - 1],
                             map[g->updates[i].value.ref - 1]);
-        if (to->error.status == RILL_OK && rill_graph_validate(to, NULL) == RILL_OK)
+        st = to->error.status == RILL_OK ? rill_graph_validate(to, NULL) : to->error.status;
+        if (st == RILL_OK)
             *out = to;
         else
             rill_graph_destroy(to);
+        st = st == RILL_ERR_NOMEM ? rill_nomem(err, "shrink") : RILL_OK;
     }
     rill_free(g->ctx, map, (g->n_values + 1) * sizeof *map);
     rill_free(g->ctx, needed, (g->n_nodes + 1) * sizeof *needed);
@@ -223,6 +234,24 @@ static bool same_type(const rill_graph *g, const rill_node_s *n, uint32_t k)
     return x->dtype == y->dtype && rill_shape_equal(&x->shape, &y->shape);
 }
 
+/* Outputs move towards the inputs. */
+static rill_status raise_outputs(shrinker *s, bool *any)
+{
+    bool taken;
+    for (size_t i = 0; i < s->g->n_outputs; i++) {
+        for (uint32_t k = 0; k < rill_node_of(s->g, s->g->outputs[i])->n_inputs; k++) {
+            edit e = no_edit;
+            e.output = (int64_t)i;
+            e.up = k;
+            if (!rill_valid(rill_node_of(s->g, s->g->outputs[i])->inputs[k])) continue;
+            RILL_TRY(attempt(s, &e, &taken));
+            *any |= taken;
+            if (taken) break;
+        }
+    }
+    return RILL_OK;
+}
+
 /* A node by a source; if that can't be, by an input of its type. */
 static rill_status drop_node(shrinker *s, size_t node, bool *taken)
 {
@@ -243,6 +272,7 @@ static rill_status drop_node(shrinker *s, size_t node, bool *taken)
 static rill_status drop_nodes(shrinker *s, bool *any)
 {
     *any = false;
+    RILL_TRY(raise_outputs(s, any));
     for (size_t i = s->g->n_nodes; i-- > 0;) {
         bool taken = false;
         if (i >= s->g->n_nodes) i = s->g->n_nodes - 1;

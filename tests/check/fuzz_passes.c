@@ -226,6 +226,7 @@ int main(int argc, char **argv)
     campaign c = {0};
     size_t n_failed = 0;
     const clock_t begin = clock();
+    setvbuf(stdout, NULL, _IOLBF, 0);
     for (c.seed = first; c.seed < first + n; c.seed++) n_failed += !run_seed(&c);
     printf("%zu graphs from seed %llu: %zu failed, %zu could not run; %zu runs of passes, %zu "
            "rewrites, class B at most %.2g of its bound, %zu memory plans proven; %.0f s of CPU\n",

@@ -253,7 +253,7 @@ static void test_json_keeps_the_bits(void **state)
         rill_random_graph_options o = RILL_RANDOM_GRAPH_OPTIONS_INIT;
         o.gradient = seed % 3 == 0;
         o.updates = seed % 3 == 1;
-        rill_graph *g = make(seed, &o), *loaded;
+        rill_graph *g = make(seed, &o), *loaded = NULL;
         rill_error err;
         char *json;
         if (rill_graph_json(g, &json, &err) != RILL_OK ||
