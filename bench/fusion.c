@@ -205,7 +205,8 @@ static void fill(float *x, int64_t n)
     for (int64_t i = 0; i < n; i++) x[i] = (float)(i * 7919 % 1009) / 512.0f;
 }
 
-static void measure(size_t at, int64_t n, int threads, int repetitions, float *const *arrays)
+static void measure(size_t at, int64_t n, int threads, int repetitions, double speed,
+                    float *const *arrays)
 {
     const work *w = &works[at];
     rill_graph *g = NULL;
@@ -221,15 +222,13 @@ static void measure(size_t at, int64_t n, int threads, int repetitions, float *c
     const runner plain = make_runner(g, fed, threads, 0), fused = make_runner(g, fed, threads, 2);
     hand h = {.w = w, .loop = loop_of(at), .n = n};
     memcpy(h.arrays, arrays, sizeof h.arrays);
-    double level0 = 0, level2 = 0, by_hand = 0, speed = bandwidth(threads);
+    double level0 = 0, level2 = 0, by_hand = 0;
     for (int r = 0; r < repetitions; r++) {
         keep_smaller(&level2, run_session(&fused));
         keep_smaller(&by_hand, run_hand(&h, threads));
         if (r % 2 == 0) keep_smaller(&level0, run_session(&plain));
     }
-    const double again = bandwidth(threads), bytes = 4.0 * (double)n * (w->read + w->written);
-    if (again > speed) speed = again;
-    const double least = bytes / speed;
+    const double least = 4.0 * (double)n * (w->read + w->written) / speed;
     printf("%-10s %2d %9.2f %9.2f %9.2f %9.2f   %6.2f %s %6.2f %s %6.2f %5.0f %%\n", w->name,
            threads, level0 * 1e3, level2 * 1e3, by_hand * 1e3, least * 1e3, level2 / least,
            w->bound ? "*" : " ", level2 / by_hand, w->bound ? " " : "*", level0 / level2,
@@ -262,7 +261,9 @@ int main(int argc, char **argv)
     printf("%-10s %2s %9s %9s %9s %9s   %8s %8s %6s %7s\n", "work", "T", "level 0", "level 2",
            "by hand", "bytes", "2/bytes", "2/hand", "0/2", "share");
     for (const char *s = threads; *s; s += strcspn(s, ",") + (s[strcspn(s, ",")] == ',')) {
-        for (size_t k = 0; k < RILL_LEN(works); k++) measure(k, n, atoi(s), repetitions, arrays);
+        const double speed = bandwidth(atoi(s));
+        for (size_t k = 0; k < RILL_LEN(works); k++)
+            measure(k, n, atoi(s), repetitions, speed, arrays);
     }
     for (int k = 0; k < MAX_ARRAYS; k++) rill_tensor_destroy(tensors[k]);
     return 0;

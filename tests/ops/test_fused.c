@@ -1,6 +1,8 @@
 /* The op `fused`: random bodies of all three forms against the same instructions as nodes of their
  * own at level 0, bit for bit, with 1, 2 and 8 threads; outputs in place of inputs; every reason
  * for which a body is refused. */
+#include "node_run.h"
+
 #include "ops/fused_form.h"
 
 #include "rill/rill.h"
@@ -383,23 +385,255 @@ static void test_rows(void **state)
     check_many(2, 150, 60);
 }
 
-/* A bool that is the same everywhere becomes a tile after another bool of the same size has died. */
+/* A bool that is the same everywhere becomes a tile after another bool of the same size has died.
+ */
 static void test_what_is_the_same_in_all_tiles_keeps_its_place(void **state)
 {
     (void)state;
-    const rill_type in[] = {{RILL_F64, RILL_SHAPE(3, 2)},
-                            {RILL_F64, RILL_SHAPE(3, 2)},
-                            {RILL_BOOL, RILL_SCALAR}};
+    const rill_type in[] = {
+        {RILL_F64, RILL_SHAPE(3, 2)}, {RILL_F64, RILL_SHAPE(3, 2)}, {RILL_BOOL, RILL_SCALAR}};
     for (uint64_t seed = 0; seed < 8; seed++)
         assert_true(check_body("greater_equal $0, $1; mul $0, $1; select %0, %1, $1; "
                                "select $2, %2, %1 -> %3",
                                in, RILL_LEN(in), seed));
 }
 
+/* ---- refusals -------------------------------------------------------------------------------- */
+
+static void check_refused(const char *body, const rill_type *in, uint32_t n_in, const char *why)
+{
+    rill_body b;
+    rill_type results[RILL_FUSED_INSTRUCTIONS + 1];
+    rill_error err;
+    rill_error_clear(&err);
+    if (rill_body_parse(NULL, body, &b, &err) != RILL_OK) fail_msg("%s", err.message);
+    if (rill_body_infer(&b, NULL, in, n_in, results, &err) != RILL_OK) fail_msg("%s", err.message);
+    assert_int_equal(rill_fused_check(&b, in, results, &err), RILL_ERR_UNSUPPORTED);
+    assert_string_equal(err.message, why);
+    rill_body_free(&b);
+    /* No such node can be made, either. */
+    rill_graph *g = NULL;
+    rill_value x[MAX_IN];
+    assert_int_equal(rill_graph_create(NULL, NULL, &g, NULL), RILL_OK);
+    for (uint32_t k = 0; k < n_in; k++) {
+        char name[8];
+        snprintf(name, sizeof name, "x%u", k);
+        x[k] = rill_input(g, name, in[k].dtype, in[k].shape);
+    }
+    const rill_attr attr = body_attr(body);
+    assert_false(rill_valid(rill_emit(g, &rill_op_fused, x, n_in, &attr)));
+    assert_non_null(strstr(rill_graph_error(g)->message, why));
+    rill_graph_destroy(g);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    const rill_type m[] = {{RILL_F32, RILL_SHAPE(3, 4)}, {RILL_F32, RILL_SHAPE(4)}};
+    const rill_type square[] = {{RILL_F32, RILL_SHAPE(4, 4)}};
+    const rill_type wide[] = {{RILL_F32, RILL_SHAPE(2, 70000)}};
+    check_refused("matmul $0, $0 -> %0", square, 1,
+                  "body: instruction 0 (matmul): not an elementwise op");
+    check_refused("neg $1; add $0, %0 -> %1", m, 2,
+                  "body: instruction 0 (neg): expected a result of f32[3,4], got f32[4]");
+    check_refused("gelu $0; reduce_sum %0 -> %1", m, 1,
+                  "body: instruction 0 (gelu): not an elementwise op, nor a reduction");
+    check_refused("reduce_sum $0 {axes=[0]}; reduce_sum $0 {axes=[1]} -> %0, %1", m, 1,
+                  "body: instruction 1 (reduce_sum): expected to reduce to shape [1,4], got [3]");
+    check_refused("reduce_sum $0 {axes=[0]}; reduce_sum %0 -> %1", m, 1,
+                  "body: instruction 1 (reduce_sum): expected to reduce shape [3,4], got [4]");
+    check_refused("reduce_sum $0 {axes=[1]}; neg $1; reduce_sum $0 {axes=[1]} -> %0, %1, %2", m, 2,
+                  "body: instruction 1 (neg): expected a result of shape [3,4] or [3,1], got [4]");
+    check_refused("reshape $0 {shape=[12]}; reduce_sum $0; neg %1 -> %2, %0", m, 1,
+                  "body: instruction 0 (reshape): expected a reduced operand to reshape");
+    check_refused("reduce_sum $0 {axes=[1]}; sub $0, %0 -> %1", square, 1,
+                  "body: instruction 1 (sub): expected reduced operands of shape [4,1], got [4]");
+    check_refused("reduce_sum $0 {axes=[0]}; sub $0, %0 -> %1", m, 1,
+                  "body: reduces axes that are not the last, and goes on with what it reduced");
+    check_refused("reduce_sum $0 {axes=[1], keepdims=true}; sub $0, %0 -> %1", wide, 1,
+                  "body: reduces rows of 70000 elements and goes on with them: expected at most "
+                  "65536");
+    check_refused("neg $0; reduce_sum %0 -> %0, %1, %0", m, 1, "body: output 2 is %0 once more");
+}
+
+static void test_size_limits(void **state)
+{
+    (void)state;
+    const rill_type in[] = {{RILL_F32, RILL_SHAPE(3)}};
+    rill_text t;
+    rill_text_init(&t, NULL);
+    rill_text_add(&t, "neg $0");
+    for (int i = 1; i < RILL_FUSED_INSTRUCTIONS; i++) rill_text_add(&t, "; neg %%%d", i - 1);
+    rill_text_add(&t, " -> %%%d", RILL_FUSED_INSTRUCTIONS - 1);
+    assert_true(check_body(t.data, in, 1, 1));
+    rill_text_free(&t);
+    rill_text_init(&t, NULL);
+    rill_text_add(&t, "neg $0");
+    for (int i = 1; i <= RILL_FUSED_INSTRUCTIONS; i++) rill_text_add(&t, "; neg %%%d", i - 1);
+    rill_text_add(&t, " -> %%0");
+    check_refused(t.data, in, 1, "body: expected at most 64 instructions, got 65");
+    rill_text_free(&t);
+}
+
+/* ---- in place -------------------------------------------------------------------------------- */
+
+/* Runs the kernel of a body with output 0 on input `over`, and compares with a run beside it. */
+static void check_in_place(const char *body, const rill_type *in, uint32_t n_in, uint32_t over)
+{
+    const rill_attr attr = body_attr(body);
+    rill_tensor *x[MAX_IN], *y[2][MAX_OUT];
+    rill_body b;
+    rill_type results[RILL_FUSED_INSTRUCTIONS], out[MAX_OUT];
+    rill_error err;
+    assert_int_equal(rill_body_parse(NULL, body, &b, &err), RILL_OK);
+    assert_int_equal(rill_body_infer(&b, NULL, in, n_in, results, &err), RILL_OK);
+    for (uint32_t k = 0; k < b.n_outputs; k++) out[k] = results[~b.outputs[k]];
+    for (int way = 0; way < 2; way++) {
+        rill_arena arena;
+        const void *from[MAX_IN];
+        void *to[MAX_OUT];
+        for (uint32_t k = 0; k < n_in; k++) {
+            x[k] = NULL;
+            assert_int_equal(rill_tensor_create(NULL, in[k].dtype, in[k].shape, &x[k], &err), 0);
+            fill(x[k], 7 + k, true);
+            from[k] = x[k]->data;
+        }
+        for (uint32_t k = 0; k < b.n_outputs; k++) {
+            assert_int_equal(rill_tensor_create(NULL, out[k].dtype, out[k].shape, &y[way][k], &err),
+                             0);
+            to[k] = y[way][k]->data;
+        }
+        if (way == 1) to[0] = x[over]->data;
+        rill_arena_init(&arena, rill_context_of(NULL));
+        rill_call call = {.op = &rill_op_fused,
+                          .attrs = &attr,
+                          .in = in,
+                          .n_in = n_in,
+                          .out = out,
+                          .n_out = b.n_outputs,
+                          .n_phases = 1,
+                          .units = {1},
+                          .memory = &arena};
+        assert_int_equal(rill_op_fused.kernels[0].prepare(&call, &err), RILL_OK);
+        run_units(&rill_op_fused.kernels[0], &call, from, to, SHUFFLED);
+        if (way == 1) memcpy(y[1][0]->data, x[over]->data, y[1][0]->bytes);
+        rill_arena_free(&arena);
+        for (uint32_t k = 0; k < n_in; k++) rill_tensor_destroy(x[k]);
+    }
+    for (uint32_t k = 0; k < b.n_outputs; k++) {
+        check_same(body, k, y[0][k], y[1][k]);
+        rill_tensor_destroy(y[0][k]);
+        rill_tensor_destroy(y[1][k]);
+    }
+    rill_body_free(&b);
+}
+
+static void test_in_place(void **state)
+{
+    (void)state;
+    const rill_type f = {RILL_F32, RILL_SHAPE(70, 300)}, row = {RILL_F32, RILL_SHAPE(300)};
+    const rill_type column = {RILL_F32, RILL_SHAPE(70)}, s = {RILL_F32, RILL_SHAPE(300, 300)};
+    const rill_type two[] = {f, f}, with_row[] = {f, row}, with_column[] = {f, column};
+    const rill_type square[] = {s, row}, tall = {RILL_F32, RILL_SHAPE(40000, 3)};
+    const rill_type with_three[] = {tall, {RILL_F32, RILL_SHAPE(3)}};
+    for (uint32_t over = 0; over < 2; over++) {
+        check_in_place("mul $0, $1; exp %0; add %0, $0; sub %2, $1; mul %1, %3 -> %0, %4", two, 2,
+                       over);
+        check_in_place("neg $0; mul %0, $1; erf %1; add %2, $0 -> %3, %0", two, 2, over);
+        check_in_place("mul $0, $1; reduce_sum $0 {axes=[0]}; reduce_max $1 {axes=[0]} -> %0, %1, "
+                       "%2",
+                       two, 2, over);
+        check_in_place("mul $0, $1; reduce_sum $0 {axes=[1], keepdims=true}; sub $1, %1; mul %2, "
+                       "%0; reduce_sum %3 {axes=[1], keepdims=true}; mul $0, %4 -> %0, %5, %3",
+                       two, 2, over);
+    }
+    check_in_place("exp $0; reduce_sum %0 {axes=[1], keepdims=true}; div %0, %1 -> %2", two, 1, 0);
+    check_in_place("mul $0, $1; reduce_sum %0 {axes=[0]}; add %1, $1 -> %2, %0", with_row, 2, 1);
+    check_in_place("mul $0, $1; reduce_sum %0 {axes=[0]} -> %1, %0", with_row, 2, 1);
+    check_in_place("mul $0, $1; reduce_sum %0 {axes=[0]} -> %1, %0", with_three, 2, 1);
+    check_in_place("reduce_sum $0 {axes=[1]}; add %0, $1 -> %1", with_column, 2, 1);
+    check_in_place("mul $0, $1; reduce_sum %0 {axes=[1]} -> %1", square, 2, 1);
+}
+
+/* ---- out of memory --------------------------------------------------------------------------- */
+
+typedef struct limited {
+    long left; /* allocations until one fails */
+    long live;
+} limited;
+
+static void *limited_alloc(void *user, size_t size, size_t align)
+{
+    limited *l = user;
+    if (l->left-- <= 0) return NULL;
+    l->live++;
+    return aligned_alloc(align, (size + align) / align * align);
+}
+
+static void limited_free(void *user, void *ptr, size_t size)
+{
+    limited *l = user;
+    (void)size;
+    l->live -= ptr != NULL;
+    free(ptr);
+}
+
+static void check_memory(const char *body, const rill_type *in, uint32_t n_in)
+{
+    limited l = {.left = 1000000};
+    rill_context_options co = RILL_CONTEXT_OPTIONS_INIT;
+    const rill_allocator a = {sizeof a, &l, limited_alloc, limited_free};
+    co.allocator = &a;
+    rill_context *ctx = NULL;
+    rill_graph *g = NULL;
+    rill_value x[MAX_IN];
+    rill_error err;
+    assert_int_equal(rill_context_create(&co, &ctx, &err), RILL_OK);
+    assert_int_equal(rill_graph_create(ctx, NULL, &g, &err), RILL_OK);
+    for (uint32_t k = 0; k < n_in; k++) {
+        char name[8];
+        snprintf(name, sizeof name, "x%u", k);
+        x[k] = rill_input(g, name, in[k].dtype, in[k].shape);
+    }
+    const rill_attr attr = body_attr(body);
+    const rill_value y = rill_emit(g, &rill_op_fused, x, n_in, &attr);
+    rill_compile_options o = RILL_COMPILE_OPTIONS_INIT;
+    o.outputs = &y;
+    o.n_outputs = 1;
+    o.level = 0;
+    const long before = l.live;
+    rill_status st = RILL_ERR_NOMEM;
+    for (long n = 0; st != RILL_OK; n++) {
+        rill_program *p = NULL;
+        l.left = n;
+        st = rill_program_compile(g, &o, &p, &err);
+        if (st != RILL_OK) assert_int_equal(st, RILL_ERR_NOMEM);
+        rill_program_destroy(p);
+        assert_int_equal(l.live, before);
+    }
+    l.left = 1000000;
+    rill_graph_destroy(g);
+    rill_context_destroy(ctx);
+    assert_int_equal(l.live, 0);
+}
+
+static void test_out_of_memory(void **state)
+{
+    (void)state;
+    const rill_type in[] = {{RILL_F32, RILL_SHAPE(5, 70)}, {RILL_F32, RILL_SHAPE(70)}};
+    check_memory("mul $0, $1; tanh %0; clip %1 {min=0} -> %2, %0", in, 2);
+    check_memory("mul $0, $1; reduce_sum %0 {axes=[0]}; mul %1, $1 -> %2, %0", in, 2);
+    check_memory("mul $0, $1; reduce_sum %0 {axes=[1], keepdims=true}; sub %0, %1 -> %2", in, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_the_same_in_all_tiles_keeps_its_place),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_size_limits),
+        cmocka_unit_test(test_in_place),
+        cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_maps),
         cmocka_unit_test(test_reductions),
         cmocka_unit_test(test_rows),
