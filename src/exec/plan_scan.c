@@ -212,7 +212,8 @@ static bool extend(scan *s, const rill_plan_block *block, size_t *at, rill_place
             if (!take(s, (fit){.first = i, .n = 1}, block, out)) return false;
         }
     }
-    out->arena = *at + block->size;
+    /* The last range may be the larger one: the search that found none has a limit. */
+    if (*at + block->size > out->arena) out->arena = *at + block->size;
     return true;
 }
 

@@ -198,6 +198,34 @@ static void make_and_check(const problem *p, rill_plan *plan)
     assert_int_equal(plan->arena_bytes % RILL_PLAN_ALIGN, 0);
 }
 
+/* More ranges than a scan asks stand before the last one, which is large and may be taken: the
+ * arena must not end where a small buffer in it does. */
+static void a_scan_that_gives_up_keeps_the_arena(void **state)
+{
+    (void)state;
+    enum { N = 70, MAIN = N, READERS = N + 1, LAST = READERS + N };
+    uint32_t edges[N + 4][2];
+    for (uint32_t i = 0; i < N; i++) {
+        edges[i][0] = i;
+        edges[i][1] = READERS + i;
+    }
+    const uint32_t more[4][2] = {
+        {MAIN, LAST}, {LAST, LAST + 1}, {LAST + 1, LAST + 2}, {LAST + 3, LAST + 4}};
+    memcpy(edges[N], more, sizeof more);
+    problem *p = calloc(1, sizeof *p);
+    assert_non_null(p);
+    problem_init(p, dag_of(LAST + 5, (const uint32_t(*)[2])edges, N + 4));
+    for (uint32_t i = 0; i < N; i++) add_reader(p, add_buffer(p, i, 64), READERS + i);
+    add_reader(p, add_buffer(p, MAIN, 4096), LAST);
+    add_reader(p, add_buffer(p, LAST + 1, 64), LAST + 2);
+    add_reader(p, add_buffer(p, LAST + 3, 64), LAST + 4);
+    rill_plan plan;
+    make_and_check(p, &plan);
+    rill_plan_free(&plan);
+    dag_free(&p->g);
+    free(p);
+}
+
 static void random_plans_are_proven(void **state)
 {
     (void)state;
@@ -725,6 +753,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(order_agrees_with_the_closure),
         cmocka_unit_test(a_step_beside_the_chain_precedes_its_exit),
+        cmocka_unit_test(a_scan_that_gives_up_keeps_the_arena),
         cmocka_unit_test(random_plans_are_proven),
         cmocka_unit_test(random_plans_are_near_the_bound),
         cmocka_unit_test(the_checker_sees_a_moved_buffer),
