@@ -16,18 +16,7 @@ static rill_status begin(rill_rewrite *rw)
     bool *fixed = rill_alloc_zero(g->ctx, g->n_nodes, sizeof *fixed);
     if (!fixed) return rill_nomem(rw->err, "pass");
     rw->scratch = fixed;
-    for (size_t i = 0; i < g->n_nodes; i++)
-        fixed[i] = g->nodes[i].kind == RILL_NODE_CONSTANT || g->nodes[i].kind == RILL_NODE_VARIABLE;
-    for (size_t i = 0; i < rw->roots->n_updates; i++)
-        fixed[rill_value_at(g, rw->roots->updates[i].variable)->node] = false;
-    for (size_t i = 0; i < g->n_nodes; i++) {
-        const rill_node_s *n = &g->nodes[i];
-        if (n->kind != RILL_NODE_OP || (n->op->flags & RILL_OP_RANDOM)) continue;
-        bool all = n->n_inputs > 0;
-        for (uint32_t k = 0; all && k < n->n_inputs; k++)
-            all = !rill_valid(n->inputs[k]) || fixed[rill_value_at(g, n->inputs[k])->node];
-        fixed[i] = all;
-    }
+    rill_rewrite_find_fixed(rw, fixed);
     return RILL_OK;
 }
 
