@@ -2,8 +2,8 @@
  *
  * Each is written so that it neither overflows nor loses digits where the textbook formula does:
  * exponentials only of what is not positive, log1p and expm1 near zero. Their gradients are those
- * of the expansion, except where a kink of the parts would show (softplus) or terms would cancel
- * (softsign).
+ * of the expansion, except where a kink of the parts would show (softplus), terms would cancel
+ * (softsign), or the output is enough (leaky_relu).
  */
 #include "ops/elementwise.h"
 
@@ -87,16 +87,27 @@ static void leaky_relu_expand(const rill_expand *e)
     const rill_value left = rill_mul(g, alpha, x);
     e->y[0] = rill_select(g, is_positive(g, x), x, left);
 }
+/* x and y have one sign unless alpha is negative; then x need not be kept for the gradient. */
+static void leaky_relu_vjp(const rill_vjp *v)
+{
+    rill_graph *const g = v->graph;
+    const rill_value dy = v->dy[0], alpha = rill_scalar_like(g, dy, v->attrs[0].u.f);
+    const rill_value left = rill_mul(g, alpha, dy);
+    const rill_value right = is_positive(g, v->attrs[0].u.f < 0 ? v->x[0] : v->y[0]);
+    v->dx[0] = rill_select(g, right, dy, left);
+}
 static const rill_attr_spec leaky_relu_attrs[] = {
     RILL_A_FLOAT("alpha", 0.01, 0, 0, "the slope on the left"),
 };
 static const rill_op_case leaky_relu_cases[] = {
     {NULL, "f[4] = [-2, -0.5, 0.5, 2]", "[-0.02, -0.005, 0.5, 2]"},
     {"{\"alpha\": 0.3}", "f[4] = [-2, -0.5, 0.5, 2]", "[-0.6, -0.15, 0.5, 2]"},
+    {"{\"alpha\": -0.5}", "f[4] = [-2, -0.5, 0.5, 2]", "[1, 0.25, 0.5, 2]"},
     {NULL, "f[2] = [0, 1]", "[0, 1]", .kink = true},
     RANDOM_CASES("{\"alpha\": 0.2}")};
-ACTIVATION(leaky_relu, leaky_relu_attrs, 1, RILL_GRADIENT_EXPAND, NULL, "The leaky rectifier.",
-           "y = x if x > 0, alpha x otherwise", "At 0 the slope is the left one, alpha.")
+ACTIVATION(leaky_relu, leaky_relu_attrs, 1, RILL_GRADIENT_VJP, leaky_relu_vjp,
+           "The leaky rectifier.", "y = x if x > 0, alpha x otherwise",
+           "At 0 the slope is the left one, alpha.")
 
 static void selu_expand(const rill_expand *e)
 {
