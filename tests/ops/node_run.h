@@ -2,7 +2,7 @@
  *
  * The node is built in a graph, so attributes and types are what a program would see. Scratch is
  * filled with NaN bytes before the run, the thread's also before each unit, and outputs too: a unit
- * that reads what it has not written shows. */
+ * that reads what it has not written shows. Behind scratch lies a page that traps. */
 #ifndef RILL_TESTS_OPS_NODE_RUN_H
 #define RILL_TESTS_OPS_NODE_RUN_H
 
@@ -13,6 +13,8 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+
+#include "trap.h"
 
 typedef enum unit_order { IN_ORDER, REVERSED, SHUFFLED } unit_order;
 
@@ -49,8 +51,9 @@ static inline void run_units(const rill_kernel *k, const rill_call *call, const 
 {
     rill_error err;
     rill_error_clear(&err);
-    char *scratch = aligned_alloc(64, (call->scratch + 127) / 64 * 64);
-    char *thread_scratch = aligned_alloc(64, (call->thread_scratch + 127) / 64 * 64);
+    trap shared = trap_new((call->scratch + 63) / 64 * 64);
+    trap own = trap_new((call->thread_scratch + 63) / 64 * 64);
+    unsigned char *scratch = shared.data, *thread_scratch = own.data;
     memset(scratch, 0xff, call->scratch);
     for (uint32_t p = 0; p < call->n_phases; p++) {
         for (int64_t i = 0; i < call->units[p]; i++) {
@@ -66,14 +69,15 @@ static inline void run_units(const rill_kernel *k, const rill_call *call, const 
             assert_int_equal(k->run(&task), RILL_OK);
         }
     }
-    free(scratch);
-    free(thread_scratch);
+    assert_true(trap_intact(&shared) && trap_intact(&own));
+    trap_free(&shared);
+    trap_free(&own);
 }
 
 /* Runs the kernel called `name` of y's node; returns the number of units of phase 0, or 0 if the
  * kernel does not accept the call. `in` in the order of the node's inputs, NULL where left out. */
 static inline int64_t run_node(const rill_graph *g, rill_value y, const char *name,
-                                 const void *const *in, void *out, unit_order order)
+                               const void *const *in, void *out, unit_order order)
 {
     assert_int_equal(rill_graph_status(g), RILL_OK);
     rill_node_info info;

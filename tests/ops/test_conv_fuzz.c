@@ -5,8 +5,6 @@
 #include "ops/conv.h"
 #include "ops/gemm.h"
 
-#include "trap.h"
-
 #include <math.h>
 #include <stdio.h>
 
