@@ -86,7 +86,7 @@ RILL_API double rill_profile_times(const rill_profile *p, size_t run, double *se
 
 /* ---- the machine --------------------------------------------------------------------------- */
 
-/* What `threads` threads reach together: the best of several short bursts. Every array that a loop
+/* What `threads` threads reach together: the best of many milliseconds. Every array that a loop
  * reads or writes is counted once; so ordinary stores, for which a cache line is read before it is
  * written, seem slower than streaming ones, which go past the caches. */
 typedef struct rill_machine_limits {

@@ -1,17 +1,18 @@
 /* machine.c: measures what the machine can do: arithmetic and bandwidth of a number of threads.
  *
- * A measurement is a number of bursts of about a millisecond, of which the fastest counts: whatever
- * else goes on may only take away. In a burst the workers of a team take parts of the work until
- * none is left, as in a run, so a worker that comes late or never does no harm. Bursts over arrays
- * go round and round them, so that none finds in the caches what another one left there. */
+ * For each figure the workers of a team take parts of some work, as in a run, for a while, and
+ * count the parts that they finish in each millisecond. The best millisecond is the figure:
+ * whatever else goes on may only take away, and a worker that comes late or never does no harm.
+ * Parts of arrays go round and round them, also from figure to figure, so that none is in the
+ * caches when its turn comes. */
 #include "core/core.h"
 #include "ops/kernels/limits.h"
 #include "rill/profile.h"
 
 #include <unistd.h>
 
-enum { BURSTS = 5, MOST_BURSTS = 200, PART_NS = 100000, FIGURE_NS = 60000000 };
-enum { ARRAYS = 3, ARRAY_BYTES = 64 << 20, PART_BYTES = 128 << 10 }; /* beyond the caches */
+enum { PART_NS = 5000, WINDOW_NS = 1000000, WINDOWS = 70 };
+enum { ARRAYS = 3, ARRAY_BYTES = 64 << 20, PART_BYTES = 64 << 10 }; /* beyond the caches */
 enum { ARRAY_PARTS = ARRAY_BYTES / PART_BYTES, CHUNK = 128 * sizeof(float) /* loops go by it */ };
 
 typedef struct machine {
@@ -19,17 +20,19 @@ typedef struct machine {
     int threads;
     size_t small_bytes;   /* of each of ARRAYS arrays of each worker, which stay in its cache */
     char *arrays, *small; /* ARRAYS arrays each; small ones for each worker */
+    int64_t next;         /* part of the arrays, the one that was used the longest ago */
 } machine;
 
 typedef void (*part_fn)(const machine *m, int worker, int64_t i, int64_t repeats);
 
-typedef struct burst {
+typedef struct trial {
     const machine *m;
     part_fn part;
-    int64_t parts, repeats;
-    int64_t first; /* part of the arrays, of which there are ARRAY_PARTS */
+    int64_t repeats;
+    uint64_t start;
     atomic_llong next;
-} burst;
+    atomic_uint done[WINDOWS]; /* parts finished in each window */
+} trial;
 
 /* ---- parts ----------------------------------------------------------------------------------- */
 
@@ -57,12 +60,6 @@ static float *part_of(const machine *m, int array, int64_t i)
 }
 
 enum { PART = PART_BYTES / sizeof(float) };
-
-static void part_write(const machine *m, int worker, int64_t i, int64_t repeats)
-{
-    (void)worker, (void)repeats;
-    for (int a = 0; a < ARRAYS; a++) memset(part_of(m, a, i), a + 1, PART_BYTES);
-}
 
 static void part_read(const machine *m, int worker, int64_t i, int64_t repeats)
 {
@@ -102,36 +99,43 @@ static void part_small(const machine *m, int worker, int64_t i, int64_t repeats)
     for (int64_t r = 0; r < repeats; r++) m->kernels->triad(a, a + n, a + 2 * n, (int64_t)n);
 }
 
-/* ---- bursts ---------------------------------------------------------------------------------- */
+/* Until it is written to, memory is one page of zeros, which is always in the caches. */
+static void fill_arrays(void *arg, int worker)
+{
+    trial *t = arg;
+    int64_t i;
+    (void)worker;
+    while ((i = atomic_fetch_add_explicit(&t->next, 1, memory_order_relaxed)) < ARRAY_PARTS)
+        for (int a = 0; a < ARRAYS; a++) memset(part_of(t->m, a, i), a + 1, PART_BYTES);
+}
+
+/* ---- trials ---------------------------------------------------------------------------------- */
 
 static void work(void *arg, int worker)
 {
-    burst *b = arg;
-    int64_t i;
-    while ((i = atomic_fetch_add_explicit(&b->next, 1, memory_order_relaxed)) < b->parts)
-        b->part(b->m, worker, (b->first + i) % ARRAY_PARTS, b->repeats);
-}
-
-static uint64_t run_burst(burst *b)
-{
-    atomic_init(&b->next, 0);
-    const uint64_t start = rill_clock_ns();
-    rill_team_run(b->m->threads, work, b);
-    const uint64_t took = rill_clock_ns() - start;
-    return took ? took : 1;
+    trial *t = arg;
+    for (;;) {
+        const int64_t i = atomic_fetch_add_explicit(&t->next, 1, memory_order_relaxed);
+        t->part(t->m, worker, i % ARRAY_PARTS, t->repeats);
+        const uint64_t window = (rill_clock_ns() - t->start) / WINDOW_NS;
+        if (window >= WINDOWS) return;
+        atomic_fetch_add_explicit(&t->done[window], 1, memory_order_relaxed);
+    }
 }
 
 /* The best rate, a second, where a part is worth `amount`. */
-static double best_rate(burst *b, double amount)
+static double best_rate(machine *m, part_fn part, int64_t repeats, double amount)
 {
-    uint64_t best = UINT64_MAX, sum = 0;
-    for (int i = 0; i < BURSTS || (i < MOST_BURSTS && sum < FIGURE_NS); i++) {
-        const uint64_t took = run_burst(b);
-        sum += took;
-        if (took < best) best = took;
-        b->first = (b->first + b->parts) % ARRAY_PARTS;
+    trial t = {.m = m, .part = part, .repeats = repeats, .start = rill_clock_ns()};
+    unsigned most = 1;
+    atomic_init(&t.next, m->next);
+    rill_team_run(m->threads, work, &t);
+    m->next = atomic_load_explicit(&t.next, memory_order_relaxed) % ARRAY_PARTS;
+    for (int i = 0; i < WINDOWS; i++) {
+        const unsigned done = atomic_load_explicit(&t.done[i], memory_order_relaxed);
+        if (done > most) most = done;
     }
-    return amount * (double)b->parts / (1e-9 * (double)best);
+    return amount * most / (1e-9 * WINDOW_NS);
 }
 
 /* How often to repeat a part so that it takes PART_NS: by the fastest of a few calls, because one
@@ -151,19 +155,16 @@ static int64_t find_repeats(const machine *m, part_fn part)
 }
 
 /* A part of `per_repeat` that has no size of its own. */
-static double rate_of_repeats(const machine *m, part_fn part, double per_repeat)
+static double rate_of_repeats(machine *m, part_fn part, double per_repeat)
 {
-    burst b = {.m = m, .part = part, .parts = 8 * (int64_t)m->threads};
-    b.repeats = find_repeats(m, part);
-    return best_rate(&b, per_repeat * (double)b.repeats);
+    const int64_t repeats = find_repeats(m, part);
+    return best_rate(m, part, repeats, per_repeat * (double)repeats);
 }
 
 /* Bytes a second of a loop over `n_arrays` of the arrays. */
-static double rate_of_arrays(const machine *m, part_fn part, int n_arrays)
+static double rate_of_arrays(machine *m, part_fn part, int n_arrays)
 {
-    burst b = {.m = m, .part = part, .parts = 32 * (int64_t)m->threads, .repeats = 1};
-    if (b.parts > ARRAY_PARTS) b.parts = ARRAY_PARTS;
-    return best_rate(&b, (double)n_arrays * PART_BYTES);
+    return best_rate(m, part, 1, (double)n_arrays * PART_BYTES);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
@@ -183,11 +184,11 @@ static double larger(double a, double b)
     return a > b ? a : b;
 }
 
-static void measure(const machine *m, rill_machine_limits *out)
+static void measure(machine *m, rill_machine_limits *out)
 {
-    burst first = {.m = m, .part = part_write, .parts = ARRAY_PARTS};
     const double per_round = 2 * (double)m->kernels->round_bytes;
-    run_burst(&first); /* the pages are there, and those who will use them wrote them */
+    trial first = {.m = m};
+    rill_team_run(m->threads, fill_arrays, &first);
     out->read = rate_of_arrays(m, part_read, 3);
     out->copy = rate_of_arrays(m, part_copy, 2);
     out->copy_streaming = rate_of_arrays(m, part_copy_streaming, 2);

@@ -48,11 +48,10 @@ typedef double vec_f64 __attribute__((vector_size(VECTOR_BYTES)));
             UNROLL                                                         \
             for (int i = 0; i < CHAINS; i++) x[i] = FMA(x[i], keep, rest); \
         }                                                                  \
-        double sum = 0;                                                    \
         UNROLL                                                             \
-        for (int i = 0; i < CHAINS; i++) {                                 \
-            for (int k = 0; k < LANES(T); k++) sum += (double)x[i][k];     \
-        }                                                                  \
+        for (int i = 1; i < CHAINS; i++) x[0] += x[i];                     \
+        double sum = 0;                                                    \
+        for (int k = 0; k < LANES(T); k++) sum += (double)x[0][k];         \
         return sum;                                                        \
     }
 
