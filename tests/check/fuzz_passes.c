@@ -192,6 +192,11 @@ static void report(campaign *c, const rill_graph *g)
     fflush(stdout);
 }
 
+/* What networks are made of, for every third graph. */
+static const char *const layers[] = {
+    "conv2d", "batch_norm", "matmul",     "dense",      "relu",      "bias_add", "add",
+    "mul",    "softmax",    "max_pool2d", "layer_norm", "transpose", "gelu",     "reduce_mean"};
+
 /* False: something promised does not hold. */
 static bool run_seed(campaign *c)
 {
@@ -201,6 +206,11 @@ static bool run_seed(campaign *c)
     bool fails = false;
     o.gradient = c->seed % 2 == 1;
     o.updates = c->seed % 4 == 2;
+    if (c->seed % 3 == 0) {
+        o.prefer = layers;
+        o.n_prefer = RILL_LEN(layers);
+    }
+    if (c->seed % 10 == 9) o.nodes = 70;
     if (rill_random_graph(NULL, c->seed, &o, &g, &err) != RILL_OK) {
         printf("seed %llu: %s\n", (unsigned long long)c->seed, err.message);
         return false;
