@@ -1,8 +1,9 @@
 /* conv.c: convolution layers in f32, one image and a batch: forward and both adjoints, in NHWC and
  * NCHW, on one thread by its own clock: GFLOP/s, and the share of the machine's peak at that time.
+ * "packed" is forward with a filter that was packed before; 0: the compiler would not.
  */
+#include "ops/conv.h"
 #include "ops/blas.h"
-#include "ops/ops.h"
 #include "peak.h"
 
 #include <stdio.h>
@@ -86,6 +87,22 @@ static peak_share rate_of(const rill_graph *g, rill_value v)
     return result;
 }
 
+/* conv2d with a filter that was packed before, as it is at inference. */
+static rill_value packed_conv(rill_graph *g, const rill_node_info *conv)
+{
+    const rill_value x = conv->inputs[0], f = conv->inputs[1];
+    const rill_type tx = rill_value_type(g, x), tf = rill_value_type(g, f);
+    if (!rill_conv_direct_wants_packing(conv->attrs, &tx, &tf)) return RILL_NONE;
+    const rill_shape shape = rill_value_type(g, f).shape;
+    rill_attr attrs[RILL_W_FILTER_SHAPE + 1] = {{.type = RILL_ATTR_ABSENT}};
+    memcpy(attrs, conv->attrs, RILL_W_N_CONV * sizeof *attrs);
+    attrs[RILL_W_FILTER_SHAPE] = rill_attr_shape(&shape);
+    const rill_attr packing[] = {[RILL_PACK_DATA_FORMAT] = attrs[RILL_W_DATA_FORMAT],
+                                 [RILL_PACK_GROUP] = attrs[RILL_W_GROUP]};
+    const rill_value p = rill_emit1(g, &rill_op_pack_filter, f, packing);
+    return rill_emit2(g, &rill_op_packed_conv2d, x, p, attrs);
+}
+
 static void measure(const layer *l, bool nchw)
 {
     rill_graph *g = NULL;
@@ -107,9 +124,12 @@ static void measure(const layer *l, bool nchw)
         rill_graph_node(g, (size_t)rill_value_node(g, y), &info) == RILL_OK) {
         const rill_value dx = rill_emit3(g, &rill_op_conv2d_input_gradient, dy, f, x, info.attrs);
         const rill_value df = rill_emit3(g, &rill_op_conv2d_filter_gradient, x, dy, f, info.attrs);
-        const peak_share r[] = {rate_of(g, y), rate_of(g, dx), rate_of(g, df)};
+        const rill_value packed = packed_conv(g, &info);
+        const peak_share none = {0, 0};
+        const peak_share r[] = {rate_of(g, y), rill_valid(packed) ? rate_of(g, packed) : none,
+                                rate_of(g, dx), rate_of(g, df)};
         printf("%-26s %s x%-3d", l->name, nchw ? "NCHW" : "NHWC", l->n);
-        for (int i = 0; i < 3; i++) printf("  %6.1f %3.0f %%", r[i].gflops, 100 * r[i].share);
+        for (int i = 0; i < 4; i++) printf("  %6.1f %3.0f %%", r[i].gflops, 100 * r[i].share);
         printf("\n");
     }
     rill_graph_destroy(g);
@@ -138,7 +158,8 @@ int main(int argc, char **argv)
         {"28x28x512->512 3x3", 1, 28, 512, 3, 512, 1},
     };
     rill_blas_acquire();
-    printf("GFLOP/s and share of the peak, f32     forward        d input       d filter\n");
+    printf("GFLOP/s and share of the peak, f32     forward         packed        d input       d "
+           "filter\n");
     for (size_t i = 0; i < RILL_LEN(layers); i++) {
         if (argc > 1 && !strstr(layers[i].name, argv[1])) continue;
         measure(&layers[i], false);
