@@ -161,6 +161,44 @@ static void test_examples(void **state)
     }
 }
 
+static rill_value weight(rill_graph *g, const char *name, rill_shape shape)
+{
+    return rill_variable_of(g, name, RILL_F32, shape, RILL_INIT_GLOROT_UNIFORM);
+}
+
+/* A block of a transformer in training: attention, normalisations, a GELU and residuals. */
+static void test_transformer_block(void **state)
+{
+    (void)state;
+    enum { T = 6, D = 8, F = 32 };
+    rill_graph *g = new_graph(), *drawn;
+    rill_value x = rill_input(g, "x", RILL_F32, RILL_SHAPE(2, T, D)), qkv[3];
+    rill_value s = weight(g, "s", RILL_SHAPE(D)), b = weight(g, "b", RILL_SHAPE(D));
+    rill_value n = rill_layer_norm(g, x, s, b, 1e-5, -1);
+    static const char *const names[] = {"q", "k", "v"};
+    for (int i = 0; i < 3; i++)
+        qkv[i] = rill_matmul(g, n, weight(g, names[i], RILL_SHAPE(D, D)), false, false);
+    rill_value score =
+        rill_mul(g, rill_matmul(g, qkv[0], qkv[1], false, true), rill_scalar(g, RILL_F32, 0.35));
+    rill_value mixed = rill_matmul(g, rill_softmax(g, score, -1), qkv[2], false, false);
+    rill_value h = rill_add(g, x, mixed);
+    rill_value m = rill_layer_norm(g, h, s, b, 1e-5, -1);
+    m = rill_gelu(g, rill_dense(g, m, weight(g, "w1", RILL_SHAPE(D, F)), RILL_NONE, NULL), false);
+    m = rill_dense(g, m, weight(g, "w2", RILL_SHAPE(F, D)), RILL_NONE, NULL);
+    rill_value loss = rill_mean_squared_error(g, rill_add(g, h, m), x, NULL);
+    rill_optimizer o = RILL_OPTIMIZER_INIT;
+    o.kind = RILL_ADAM;
+    assert_int_equal(rill_optimize(g, loss, NULL, 0, &o, &err), RILL_OK);
+    assert_int_equal(rill_graph_expand(g, &drawn, &err), RILL_OK);
+    rill_graph *to = optimised(g, RILL_MODE_TRAINING);
+    assert_true(count_steps(to) < count_steps(drawn) / 4);
+    static const char *const left[] = {"erf", "exp", "rsqrt", "sqrt", "square", "sub", "tanh"};
+    for (size_t i = 0; i < RILL_LEN(left); i++) assert_int_equal(count_op(to, left[i]), 0);
+    rill_graph_destroy(to);
+    rill_graph_destroy(drawn);
+    rill_graph_destroy(g);
+}
+
 /* ---- what stays available -------------------------------------------------------------------- */
 
 static void test_fetched_values_are_outputs(void **state)
@@ -431,6 +469,7 @@ int main(void)
         cmocka_unit_test(test_updates),
         cmocka_unit_test(test_activations_and_norms),
         cmocka_unit_test(test_examples),
+        cmocka_unit_test(test_transformer_block),
         cmocka_unit_test(test_fetched_values_are_outputs),
         cmocka_unit_test(test_small_operands_apart),
         cmocka_unit_test(test_reduction_at_the_end),
