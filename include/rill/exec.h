@@ -37,7 +37,8 @@ typedef struct rill_compile_options {
     int level; /* 0: the graph as drawn; 1: rewrites that keep every bit; 2 (default): and those
                   with a bound */
     rill_kernel_choice kernels;
-    bool flush_denormals; /* treat denormals as zero while it runs (default false) */
+    bool flush_denormals; /* treat denormals as zero while it runs, unless the graph has f64 values
+                             (default false) */
     bool observable;    /* level 0, nothing shares bytes: every value can be seen (default false) */
     const char *passes; /* which passes run, as in rill_optimize_options */
     size_t memory_limit; /* likewise */
@@ -87,7 +88,7 @@ typedef struct rill_session_options {
     uint64_t seed; /* of initialisers and random ops; default 0 */
     int level;     /* 2 */
     rill_kernel_choice kernels;
-    bool flush_denormals; /* for programs without f64; default false */
+    bool flush_denormals; /* for graphs without f64; default false */
     bool check_nan;      /* debug: run in node order, poison dead and unwritten buffers, fail at the
                             first node that makes a NaN out of none, naming it and its inputs' ranges */
     const char *passes;  /* which passes run, as in rill_optimize_options; borrowed */

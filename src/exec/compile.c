@@ -90,7 +90,6 @@ static rill_status list_outputs(rill_builder *b)
             if (writer != UINT32_MAX && (int64_t)writer > o->after_step) o->after_step = writer;
         }
     }
-    for (size_t v = 0; v < g->n_values; v++) p->has_f64 |= g->values[v].type.dtype == RILL_F64;
     return RILL_OK;
 }
 
@@ -158,7 +157,7 @@ static rill_status run_passes(rill_builder *b, const rill_graph *user)
                                       .sizes = sizes,
                                       .passes = o->passes,
                                       .reference = o->kernels == RILL_KERNELS_REFERENCE,
-                                      .flush_denormals = o->flush_denormals,
+                                      .flush_denormals = &b->p->flush_denormals,
                                       .memory_limit = b->aim,
                                       .live_bytes = &b->p->expected_bytes};
     return rill_passes_run(user, &roots, &pass_options, &b->p->graph, b->err);

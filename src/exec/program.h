@@ -91,7 +91,7 @@ struct rill_program {
     uint32_t n_variables; /* of the user's graph when this was compiled */
     size_t arena_bytes, thread_scratch, kept_bytes;
     size_t expected_bytes; /* of the arena, as the recompute pass saw it; 0: it did not run */
-    bool observable, has_f64, flush_denormals;
+    bool observable, flush_denormals;
     rill_program_info info;
 };
 

@@ -161,7 +161,7 @@ static rill_status execute(const rill_run *run, rill_schedule_state *state, rill
                              .unit = schedule_unit,
                              .ran = run->options->profile ? schedule_ran : NULL,
                              .cancel = run->options->cancel ? schedule_cancel : NULL};
-    if (p->flush_denormals && !p->has_f64) {
+    if (p->flush_denormals) {
         ops.enter = rill_denormals_flush;
         ops.leave = rill_denormals_restore;
     }

@@ -105,7 +105,7 @@ static rill_status evaluate(rill_rewrite *rw, const rill_node_s *n, const use *u
         if (u->results[0]->bytes) memcpy(u->out[0], u->in[0], u->results[0]->bytes);
         return RILL_OK;
     }
-    const bool flush = *(const bool *)rw->scratch;
+    const bool flush = rw->options->flush_denormals && *rw->options->flush_denormals;
     rill_error err;
     if (flush) rill_denormals_flush(NULL, 0);
     rill_status st =
@@ -149,28 +149,9 @@ static rill_status fold_node(rill_rewrite *rw, size_t node)
     return st;
 }
 
-/* Programs with f64 never flush denormals. */
-static rill_status begin(rill_rewrite *rw)
-{
-    bool *flush = rill_alloc_zero(rw->to->ctx, 1, sizeof *flush);
-    if (!flush) return rill_nomem(rw->err, "pass");
-    rw->scratch = flush;
-    *flush = rw->options->flush_denormals;
-    for (size_t v = 0; v < rw->from->n_values; v++)
-        *flush &= rw->from->values[v].type.dtype != RILL_F64;
-    return RILL_OK;
-}
-
-static void end(rill_rewrite *rw)
-{
-    rill_free(rw->to->ctx, rw->scratch, sizeof(bool));
-}
-
 const rill_pass rill_pass_fold = {
     .name = "fold",
     .summary = "computes what depends on constants only",
     .level = 1,
     .node = fold_node,
-    .begin = begin,
-    .end = end,
 };

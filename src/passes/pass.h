@@ -16,9 +16,11 @@ typedef struct rill_pass_options {
     const char *passes;   /* the user's choice of passes, or NULL */
     bool reference;       /* plain kernels: composites that have kernels are expanded too, and
                              nothing is fused */
-    bool flush_denormals; /* programs without f64 will take denormals for zeros */
-    size_t memory_limit;  /* of the arena; 0: none */
-    size_t *live_bytes;   /* recompute: receives the most that it expects live at once; or NULL */
+    /* The program will take denormals for zeros; cleared where what runs at level 0 has f64 values,
+     * so that all levels decide alike. NULL: it will not. */
+    bool *flush_denormals;
+    size_t memory_limit; /* of the arena; 0: none */
+    size_t *live_bytes;  /* recompute: receives the most that it expects live at once; or NULL */
     /* For those who look for a wrong pass or rewrite. */
     const struct rill_pass *extra; /* runs at the end of the pipeline; NULL: none */
     const bool *copied;            /* by node of `from`: copied, not rewritten; NULL: none is */

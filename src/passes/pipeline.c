@@ -4,18 +4,9 @@
 
 /* expand, the first, is repeated until no composite is left. */
 static const rill_pass *const pipeline[] = {
-    &rill_pass_expand,
-    &rill_pass_bind,
-    &rill_pass_fold,
-    &rill_pass_simplify,
-    &rill_pass_cse,
-    &rill_pass_linear,
-    &rill_pass_batch_norm,
-    &rill_pass_layout,
-    &rill_pass_epilogue,
-    &rill_pass_fuse,
-    &rill_pass_pack,
-    &rill_pass_recompute,
+    &rill_pass_expand,   &rill_pass_bind,   &rill_pass_fold,       &rill_pass_simplify,
+    &rill_pass_cse,      &rill_pass_linear, &rill_pass_batch_norm, &rill_pass_layout,
+    &rill_pass_epilogue, &rill_pass_fuse,   &rill_pass_pack,       &rill_pass_recompute,
 };
 
 #define MAX_NESTING 16
@@ -191,6 +182,13 @@ static rill_status expand_all(rill_graph **g, const rill_graph *from, const rill
     return RILL_OK;
 }
 
+/* Once the graph is what level 0 runs. */
+static void decide_denormals(const rill_graph *g, const rill_pass_options *options)
+{
+    for (size_t v = 0; options->flush_denormals && v < g->n_values; v++)
+        if (g->values[v].type.dtype == RILL_F64) *options->flush_denormals = false;
+}
+
 rill_status rill_pipeline_run(const rill_graph *from, const rill_roots *roots,
                               const rill_pass_options *options, const rill_stage_listener *listener,
                               rill_graph **to, rill_error *err)
@@ -203,6 +201,7 @@ rill_status rill_pipeline_run(const rill_graph *from, const rill_roots *roots,
         RILL_TRY(pipeline[i] == &rill_pass_expand
                      ? expand_all(&g, from, roots, options, listener, err)
                      : advance(&g, pipeline[i], from, roots, options, listener, err));
+        if (pipeline[i] == &rill_pass_bind) decide_denormals(g, options);
     }
     if (options->extra) RILL_TRY(advance(&g, options->extra, from, roots, options, listener, err));
     *to = g;

@@ -458,6 +458,31 @@ static bool denormals_count(void)
     return less != 0;
 }
 
+/* A cast to f64 and back is simplified away, but decides as it does at level 0. */
+static void test_denormals_do_not_depend_on_the_level(void **state)
+{
+    (void)state;
+    rill_graph *g = graph();
+    rill_value x = rill_input(g, "x", RILL_F32, RILL_SHAPE(1));
+    rill_value y = rill_cast(g, rill_cast(g, x, RILL_F64), RILL_F32);
+    y = rill_mul(g, y, rill_scalar(g, RILL_F32, 0.0625));
+    rill_tensor *t = vector(1, (float[]){1e-38f});
+    rill_feed feeds[] = {{x, t}};
+    for (int level = 0; level <= 2; level++) {
+        rill_session_options o = RILL_SESSION_OPTIONS_INIT;
+        o.level = level;
+        o.flush_denormals = true;
+        rill_session *s = session(g, &o);
+        call c = {.feeds = feeds, .n_feeds = 1, .fetches = &y, .n_fetches = 1};
+        run(s, &c);
+        assert_true(rill_tensor_get(c.got[0], 0) != 0);
+        release(&c);
+        rill_session_destroy(s);
+    }
+    rill_tensor_destroy(t);
+    rill_graph_destroy(g);
+}
+
 static void test_denormals_are_flushed_only_inside(void **state)
 {
     (void)state;
@@ -581,6 +606,7 @@ int main(void)
         cmocka_unit_test(test_batch_norm_statistics),
         cmocka_unit_test(test_random_counters),
         cmocka_unit_test(test_denormals_are_flushed_only_inside),
+        cmocka_unit_test(test_denormals_do_not_depend_on_the_level),
         cmocka_unit_test(test_thread_is_left_alone),
         cmocka_unit_test(test_refused_fetches),
         cmocka_unit_test(test_refused_options),

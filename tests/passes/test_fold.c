@@ -154,7 +154,8 @@ static void test_denormals_are_flushed(void **state)
         rill_value tiny = rill_scalar(g, RILL_F32, 0x1p-140);
         rill_value v = rill_add(g, tiny, tiny);
         rill_output(g, v);
-        result r = run_pass(&rill_pass_fold, g, &(rill_pass_options){.flush_denormals = flush});
+        bool flushes = flush != 0;
+        result r = run_pass(&rill_pass_fold, g, &(rill_pass_options){.flush_denormals = &flushes});
         const rill_node_s *n = rill_node_of(r.g, mapped(&r, v));
         assert_true(rill_tensor_get(n->data, 0) == (flush ? 0 : 0x1p-139));
         finish(&r);
