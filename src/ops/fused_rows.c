@@ -441,8 +441,9 @@ void rill_fused_rows_run(const void *plan_, const rill_task *task)
     if (task->phase == 1) {
         const uint32_t size = (uint32_t)rill_dtype_size(task->call->out[0].dtype);
         const int64_t first = task->unit * COPIED, left = p->rows - first;
-        memcpy(element(task->out[0], first, size), element(task->scratch, first, size),
-               (size_t)(left < COPIED ? left : COPIED) * size);
+        if (left > 0)
+            memcpy(element(task->out[0], first, size), element(task->scratch, first, size),
+                   (size_t)(left < COPIED ? left : COPIED) * size);
         return;
     }
     block b = {.p = p, .task = task};
