@@ -536,6 +536,7 @@ static void test_in_place(void **state)
     const rill_type two[] = {f, f}, with_row[] = {f, row}, with_column[] = {f, column};
     const rill_type square[] = {s, row}, tall = {RILL_F32, RILL_SHAPE(40000, 3)};
     const rill_type with_three[] = {tall, {RILL_F32, RILL_SHAPE(3)}};
+    const rill_type cube[] = {{RILL_F32, RILL_SHAPE(40, 40, 300)}, {RILL_F32, RILL_SHAPE(40, 300)}};
     for (uint32_t over = 0; over < 2; over++) {
         check_in_place("mul $0, $1; exp %0; add %0, $0; sub %2, $1; mul %1, %3 -> %0, %4", two, 2,
                        over);
@@ -547,6 +548,8 @@ static void test_in_place(void **state)
                        "%0; reduce_sum %3 {axes=[1], keepdims=true}; mul $0, %4 -> %0, %5, %3",
                        two, 2, over);
     }
+    check_in_place("mul $0, $1; reduce_sum $0 {axes=[1]} -> %0, %1", two, 2, 0);
+    check_in_place("mul $0, $1; reduce_sum %0 {axes=[1]} -> %1", cube, 2, 1);
     check_in_place("exp $0; reduce_sum %0 {axes=[1], keepdims=true}; div %0, %1 -> %2", two, 1, 0);
     check_in_place("mul $0, $1; reduce_sum %0 {axes=[0]}; add %1, $1 -> %2, %0", with_row, 2, 1);
     check_in_place("mul $0, $1; reduce_sum %0 {axes=[0]} -> %1, %0", with_row, 2, 1);
