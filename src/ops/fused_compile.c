@@ -29,7 +29,6 @@ typedef struct value {
     bool once;       /* the same in all tiles */
     bool read;       /* by something that does not go on with the accumulator */
     int32_t maker;   /* the operation; -1: an input */
-    int32_t made;    /* the event that stores it */
     int32_t last;    /* the last event that reads it */
     int32_t slot;    /* where it is read */
     int32_t output;  /* where a chain stores it besides; -1: nowhere */
@@ -83,8 +82,6 @@ typedef struct draft {
     uint32_t n_events;
     const rill_shape *walked[RILL_MAP_INPUTS];
     uint32_t outputs[RILL_MAX_OUTPUTS]; /* values */
-    bool lent[RILL_MAX_OUTPUTS];        /* another value lies in the output before its own */
-    int32_t last_read[9];               /* the last event that reads a linear input, by size */
     uint8_t room_size[RILL_MAP_VALUES]; /* bytes of an element; 0: a single */
     bool room_free[RILL_MAP_VALUES];
     uint32_t n_rooms;
@@ -417,16 +414,15 @@ static void add_events(draft *d, const group *g)
  * where an input that the output may lie on is read later. */
 static void place_outputs(draft *d)
 {
-    for (size_t k = 0; k < RILL_LEN(d->last_read); k++) d->last_read[k] = -1;
+    int32_t last_read[9] = {-1, -1, -1, -1, -1, -1, -1, -1, -1};
     for (uint32_t k = 0; k < d->b->n_inputs; k++) {
         const value *v = &d->values[k];
-        if (v->place == LINEAR && v->last > d->last_read[v->size]) d->last_read[v->size] = v->last;
+        if (v->place == LINEAR && v->last > last_read[v->size]) last_read[v->size] = v->last;
     }
     for (uint32_t e = 0; e < d->n_events; e++) {
         const operation *o = &d->operations[d->events[e].operation];
         value *v = &d->values[o->out];
-        const bool read_later = d->last_read[v->size] > (int32_t)e;
-        v->made = (int32_t)e;
+        const bool read_later = last_read[v->size] > (int32_t)e;
         if (!d->events[e].stores || v->single) continue;
         for (uint32_t k = 0; k < d->b->n_outputs; k++) {
             const bool streamed = d->for_outputs.streamed >> k & 1;
@@ -474,24 +470,6 @@ static uint32_t first_buffer(const draft *d)
     return d->b->n_inputs + d->b->n_outputs;
 }
 
-/* Lends v the place of an output whose own value comes when v has been read: so the output's cache
- * lines come early, and one buffer less is needed. */
-static bool lend_output(draft *d, uint32_t e, value *v)
-{
-    for (uint32_t k = 0; k < d->b->n_outputs && !v->single && !v->once; k++) {
-        const value *own = &d->values[d->outputs[k]];
-        const bool late =
-            !(d->for_outputs.in_place >> k & 1) || d->last_read[v->size] <= (int32_t)e;
-        if (d->lent[k] || own->slot != (int32_t)(d->b->n_inputs + k) || own->size != v->size ||
-            v->last > own->made || !late)
-            continue;
-        d->lent[k] = true;
-        v->slot = own->slot;
-        return true;
-    }
-    return false;
-}
-
 static void take_room(draft *d, value *v)
 {
     const uint8_t size = v->single ? 0 : v->size;
@@ -530,8 +508,7 @@ static void place_values(draft *d)
         value *y = &d->values[o->out];
         const bool kept = !d->groups[o->group].chain || y->read;
         leave_rooms(d, e, y, true);
-        if (d->events[e].stores && y->slot == NO_SLOT && kept && !lend_output(d, e, y))
-            take_room(d, y);
+        if (d->events[e].stores && y->slot == NO_SLOT && kept) take_room(d, y);
         leave_rooms(d, e, y, false);
     }
 }
