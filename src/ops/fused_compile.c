@@ -10,8 +10,11 @@
 #include "ops/fused_program.h"
 
 enum {
-    TILE = 1024,      /* elements, at most */
-    LEAST = 128,      /* and as far as buffers allow */
+    TILE_FAR = 256, /* elements, where operands come from beyond the second-level cache: small tiles
+                     * let them come while others are computed with */
+    FAR = 1 << 20,  /* bytes from which on they do */
+    TILE = 1024,    /* elsewhere */
+    LEAST = 128,    /* and as far as buffers allow */
     LONG_RUN = 16384, /* elements of a tile of one step */
     CHAIN = 20,       /* operations of a chain; each has up to three links */
     MAX_OPERANDS = RILL_LOOP_MAX_OPERANDS,
@@ -615,6 +618,7 @@ static int64_t tile_of(const draft *d, uint32_t buffers)
     int64_t tile = TILE;
     if (buffers == 0 && m->n_steps - m->n_once == 1) return LONG_RUN;
     for (uint32_t k = 0; k < m->n_linear; k++) bytes += m->linear[k].size;
+    if (d->count > FAR / (int64_t)bytes) tile = TILE_FAR;
     while (tile > 1 && tile * (tile > LEAST ? bytes : buffers) > RILL_MAP_BUFFERS) tile /= 2;
     return tile;
 }
