@@ -35,6 +35,10 @@ enum {
     FILTER_BYTES = 512 * 1024, /* what stays in the second-level cache beside it */
     PACK_ELEMENTS = 64 * 1024, /* of a unit of the packing */
     FEW_PIXELS = 8192,         /* from which packing ahead gains nothing */
+    MIN_PIXELS = 64,           /* from which packing a large filter in the step pays */
+    LARGE_FILTER = 64 * 1024,  /* elements */
+    MIN_COLUMNS = 8,           /* channels of x that fill a panel well enough */
+    SMALL_FLOPS = 1000000,     /* below this it does not matter */
     CONFLICT_BYTES = 4096,     /* rows of a block at multiples of this share cache lines' sets */
     CONFLICT_SHIFT = 64,       /* bytes that keep them apart */
 };
@@ -702,10 +706,24 @@ static bool accepts(rill_dtype dtype, const plan *p)
            (double)rill_conv_depth(c) * (double)round_up(c->cout, 64) * (double)size < MAX_BYTES;
 }
 
+/* Packing a large filter in the step is not worth it for so few pixels. */
+static bool packs_in_vain(const rill_conv *c, int64_t h, int64_t w)
+{
+    const double pixels = (double)c->batch * (double)h * (double)w;
+    return pixels < MIN_PIXELS &&
+           (double)rill_conv_depth(c) * (double)c->cout > (double)LARGE_FILTER;
+}
+
+/* In NCHW the unrolled kernel sums in another order than a packed filter, so bits would depend on
+ * whether the filter is packed ahead. */
 bool rill_conv_direct_accepts_forward(const rill_call *call)
 {
     plan p = {.c = rill_conv_of_forward(call)};
-    p.depthwise = rill_conv_is_depthwise(&p.c);
+    const rill_conv *c = &p.c;
+    p.depthwise = rill_conv_is_depthwise(c);
+    if (call->op != &rill_op_packed_conv2d && !p.depthwise && !c->nchw &&
+        packs_in_vain(c, c->h.out, c->w.out))
+        return false;
     return accepts(call->in[0].dtype, &p);
 }
 
@@ -716,6 +734,9 @@ bool rill_conv_direct_accepts_input(const rill_call *call)
     p.depthwise = rill_conv_is_depthwise(c);
     if (c->h.dilation > 1 && c->h.stride > 1) return false;
     if (c->w.dilation > 1 && c->w.stride > 1) return false;
+    if (!p.depthwise && packs_in_vain(c, c->h.in, c->w.in)) return false;
+    if (!p.depthwise && rill_conv_cin_group(c) < MIN_COLUMNS && rill_conv_flops(c) > SMALL_FLOPS)
+        return false; /* panels would be mostly empty */
     return accepts(call->in[0].dtype, &p);
 }
 

@@ -1,5 +1,6 @@
 /* pack: filters that are the same in every run are packed ahead; each condition has a case that
  * breaks it. */
+#include "ops/gemm.h"
 #include "pass_test.h"
 
 typedef enum source { VARIABLE, DERIVED, INPUT, UPDATED } source;
@@ -66,6 +67,38 @@ static void test_symbols(void **state)
     assert_int_equal(packed(g), 0);
 }
 
+/* A large filter over few pixels: packing it in the step is not worth it, using a packed one is. */
+static void test_kernels_over_few_pixels(void **state)
+{
+    (void)state;
+    rill_graph *g = new_graph();
+    const rill_value x = rill_input(g, "x", RILL_F32, RILL_SHAPE(1, 7, 7, 96));
+    const rill_value w =
+        rill_variable_of(g, "w", RILL_F32, RILL_SHAPE(3, 3, 96, 96), RILL_INIT_GLOROT_UNIFORM);
+    rill_window same = RILL_WINDOW_INIT;
+    same.padding = "same";
+    const rill_value y = rill_conv2d(g, x, w, RILL_NONE, &same);
+    for (int level = 0; level < 2; level++) {
+        rill_compile_options o = RILL_COMPILE_OPTIONS_INIT;
+        rill_program *p;
+        char *text, *step;
+        o.outputs = &y;
+        o.n_outputs = 1;
+        o.level = level;
+        assert_int_equal(rill_program_compile(g, &o, &p, &err), RILL_OK);
+        assert_int_equal(rill_program_text(p, &text, &err), RILL_OK);
+        step = strstr(text, level ? "packed_conv2d" : "conv2d");
+        assert_non_null(step);
+        step = strstr(step, "kernel=");
+        const bool own = rill_gemm_own(RILL_F32) != NULL;
+        const char *want = !own ? step : level ? "kernel=direct" : "kernel=unrolled";
+        assert_int_equal(strncmp(step, want, strlen(want)), 0);
+        rill_string_free(NULL, text);
+        rill_program_destroy(p);
+    }
+    rill_graph_destroy(g);
+}
+
 /* The bits of level 1 are those of level 0, before and after the variable changes. */
 static void test_bits(void **state)
 {
@@ -118,6 +151,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_packed),
         cmocka_unit_test(test_symbols),
+        cmocka_unit_test(test_kernels_over_few_pixels),
         cmocka_unit_test(test_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
