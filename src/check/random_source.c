@@ -115,6 +115,8 @@ rill_value rill_grower_source(rill_grower *q, rill_dtype dtype, const rill_shape
     const bool wide = reach.lo <= -1 && reach.hi >= 1; /* inputs are fed -1..1 */
     const uint32_t dice = rill_grower_below(q, 100);
     rill_value v;
+    for (int32_t i = 0; i < shape->rank; i++)
+        if (shape->dims[i] == RILL_DIM_UNKNOWN) return RILL_NONE;
     if (is_static && rill_dtype_is_float(dtype) && reach.lo < reach.hi && (dice < 45 || !wide)) {
         v = variable(q, dtype, shape, reach);
     } else if (is_static && dice < 70) {

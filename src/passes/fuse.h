@@ -88,6 +88,7 @@ typedef struct rill_group_body {
     rill_instruction instructions[RILL_FUSE_NODES + 1];
     rill_operand operands[3 * (RILL_FUSE_NODES + 1)], outputs[RILL_FUSE_NODES];
     uint32_t n_operands;
+    uint32_t n_own; /* inputs that are the head's alone: its product and bias */
     uint32_t nodes[RILL_FUSE_NODES + 1]; /* of the instructions; the head for its bias */
     uint32_t output_nodes[RILL_FUSE_NODES];
     rill_value inputs[RILL_FUSE_INPUTS + 2]; /* of `from`: what $N is */

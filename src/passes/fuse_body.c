@@ -3,7 +3,7 @@
 
 static rill_operand input_operand(const rill_graph *g, rill_group_body *b, rill_value v)
 {
-    uint32_t k = 0;
+    uint32_t k = b->n_own;
     while (k < b->body.n_inputs && b->inputs[k].ref != v.ref) k++;
     if (k == b->body.n_inputs) {
         b->inputs[k] = v;
@@ -37,7 +37,8 @@ static void add_operand(rill_group_body *b, rill_instruction *it, rill_operand x
     it->n_operands++;
 }
 
-/* The product as $0, and its bias, if it adds one. */
+/* The product as $0, and its bias, if it adds one. The bias lies along the channels; where the same
+ * value is read elsewhere it lies along the last axis, and is another input. */
 static void add_head(rill_fusion *f, rill_group_body *b, uint32_t head)
 {
     const rill_node_s *n = &f->g->nodes[head];
@@ -48,6 +49,7 @@ static void add_head(rill_fusion *f, rill_group_body *b, uint32_t head)
     f->slot[head] = 0;
     add_operand(b, it, 0);
     add_operand(b, it, input_operand(f->g, b, n->inputs[2]));
+    b->n_own = 2;
 }
 
 static void add_node(rill_fusion *f, rill_group_body *b, uint32_t node)
@@ -64,7 +66,7 @@ static void add_node(rill_fusion *f, rill_group_body *b, uint32_t node)
 void rill_group_body_make(rill_fusion *f, uint32_t group, rill_group_body *b)
 {
     const rill_fuse_group *g = &f->groups[group];
-    b->n_operands = 0;
+    b->n_operands = b->n_own = 0;
     b->body = (rill_body){.instructions = b->instructions, .outputs = b->outputs};
     if (g->head != RILL_FUSE_NONE) add_head(f, b, g->head);
     for (uint32_t i = 0; i < g->n_members; i++)

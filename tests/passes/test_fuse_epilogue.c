@@ -94,6 +94,27 @@ static void test_bias_of_a_convolution(void **state)
     finish(&r);
 }
 
+/* The bias lies along the channels, another use of the same value along the last axis. */
+static void test_a_bias_that_is_read_twice(void **state)
+{
+    (void)state;
+    rill_graph *g = new_graph();
+    rill_value x = rill_input(g, "x", RILL_F32, RILL_SHAPE(2, 3, 4, 4));
+    rill_value w = rill_input(g, "w", RILL_F32, RILL_SHAPE(4, 3, 1, 1));
+    rill_value b = rill_input(g, "b", RILL_F32, RILL_SHAPE(4));
+    const rill_value in[] = {x, w, b};
+    const rill_attr attr = rill_attr_string("NCHW");
+    const rill_attr_arg arg = {"data_format", &attr};
+    rill_value y = rill_minimum(g, rill_node(g, "conv2d", in, 3, &arg, 1), b);
+    rill_output(g, y);
+    result r = run_pass(&rill_pass_epilogue, g, NULL);
+    expect_body(&r, y, "fused_conv2d", "add $0, $1; minimum %0, $2 -> %1");
+    const rill_node_s *n = fused_node(&r, y);
+    assert_int_equal(rill_type_of(r.g, n->inputs[2])->shape.rank, 3);
+    assert_int_equal(rill_type_of(r.g, n->inputs[3])->shape.rank, 1);
+    finish(&r);
+}
+
 /* A residual, its own chain included, where that is computed for nothing else. */
 static void test_residual_tree(void **state)
 {
@@ -269,6 +290,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bias_and_activation),
         cmocka_unit_test(test_bias_of_a_convolution),
+        cmocka_unit_test(test_a_bias_that_is_read_twice),
         cmocka_unit_test(test_residual_tree),
         cmocka_unit_test(test_fetched_values_stay),
         cmocka_unit_test(test_update_of_a_variable),
