@@ -132,8 +132,8 @@ static rill_status run_pack(const rill_task *task)
 {
     const rill_call *call = task->call;
     const rill_conv c = rill_conv_of_packing(call->attrs, &call->in[0].shape);
-    size_t bytes;
-    if (rill_type_bytes(&call->out[0], &bytes)) memset(task->out[0], 0, bytes);
+    size_t bytes = 0;
+    if (rill_type_bytes(&call->out[0], &bytes) && bytes) memset(task->out[0], 0, bytes);
     reorder(&c, call->in[0].dtype, false, task->in[0], task->out[0]);
     return RILL_OK;
 }
