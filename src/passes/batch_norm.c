@@ -97,6 +97,7 @@ static void follow(const rill_rewrite *rw, state *s, uint32_t head)
     const int32_t axis = channel_axis(g, s, n);
     uint32_t last = head;
     bool scales = false;
+    if (s->fixed[head]) return; /* runs once anyhow; and two such products could share a chain */
     if (axis < 0 || g->values[n->first_value].type.shape.dims[axis] < 0) return;
     for (rill_value v = rill_node_value(n, 0); s->reads[v.ref - 1] == 1;
          v = rill_node_value(n, 0)) {
