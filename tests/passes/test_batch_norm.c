@@ -330,6 +330,28 @@ static void test_other_products_stay(void **state)
     expect_steps(g, y, 4, RILL_MODE_INFERENCE, 8);
 }
 
+/* Products that are fixed themselves run once anyhow. Two of them that are added would share the
+ * chain behind, and one of them would be lost. */
+static void test_fixed_products_stay(void **state)
+{
+    (void)state;
+    dtype = RILL_F64;
+    nchw = false;
+    rill_graph *g = new_graph();
+    const rill_value a = variable(g, "a", RILL_SHAPE(1, 1), 1, 2);
+    const rill_value b = variable(g, "b", RILL_SHAPE(1, 1), 1, 2);
+    const rill_value rate = variable(g, "rate", RILL_SCALAR, 0.5, 1);
+    const rill_value ab = rill_matmul(g, a, b, false, true);
+    const rill_value ba = rill_matmul(g, b, a, true, false);
+    const rill_value y = rill_mul(g, rill_add(g, ab, ba), rate);
+    (void)image(g);
+    rill_session *plain = open_session(g, 0), *folded = open_session(g, 2);
+    expect_close(plain, folded, y, 1e-13);
+    rill_session_destroy(plain);
+    rill_session_destroy(folded);
+    rill_graph_destroy(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -341,6 +363,7 @@ int main(void)
         cmocka_unit_test(test_training_stays),
         cmocka_unit_test(test_other_scales_stay),
         cmocka_unit_test(test_other_products_stay),
+        cmocka_unit_test(test_fixed_products_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
