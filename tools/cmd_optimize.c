@@ -15,7 +15,8 @@ static const cli_option options[] = {
     {"inference", NULL, "for inference: is_training is false (default: it stays open)"},
     {"bind", "NAME=SIZE", "gives a symbol of the graph a size; may be repeated"},
     {"output", "NAME", "what must stay, in place of the graph's outputs; may be repeated"},
-    {"memory-limit", "BYTES", "intermediate results must fit: drops some and makes them again"},
+    {"memory-limit", "BYTES",
+     "intermediate results must fit: drops some and makes them again; for reading, not with -o"},
     {"explain", NULL, "prints each rewrite as a diff, its rule, reason and saving, and a table"},
     {"print-after", "PASS", "prints the graph as that pass leaves it; all: each"},
     {"verify", NULL, "runs the graph before and after each pass, also in f64; names a guilty one"},
@@ -252,6 +253,39 @@ static int prepare(optimize_job *j)
     return cli_fail(j->c, j->c->args[0], &err);
 }
 
+/* Whether a program can keep the memory limit: only its plan knows. */
+static int check_limit(const optimize_job *j)
+{
+    const rill_optimize_options *from = &j->options;
+    rill_compile_options o = RILL_COMPILE_OPTIONS_INIT;
+    rill_program *program;
+    rill_error err;
+    if (!from->memory_limit) return EXIT_DONE;
+    if (cli_get(j->c, "o"))
+        return cli_usage(j->c, "--memory-limit does not go with -o: a file does not keep the order "
+                               "in which results are made again; give the limit to run or train");
+    if (j->open_sizes)
+        return cli_usage(j->c, "--memory-limit needs the size of every symbol; add --bind");
+    rill_value *outputs = calloc(rill_graph_n_outputs(j->graph) + 1, sizeof *outputs);
+    if (!outputs) return cli_nomem(j->c);
+    for (size_t i = 0; i < rill_graph_n_outputs(j->graph); i++)
+        outputs[i] = rill_graph_output(j->graph, i);
+    o.outputs = j->n_outputs ? j->outputs : outputs;
+    o.n_outputs = j->n_outputs ? j->n_outputs : rill_graph_n_outputs(j->graph);
+    o.updates = from->updates;
+    o.training = from->mode == RILL_MODE_TRAINING;
+    o.bindings = from->bindings;
+    o.n_bindings = from->n_bindings;
+    o.level = from->level;
+    o.passes = from->passes;
+    o.memory_limit = from->memory_limit;
+    rill_status st = rill_program_compile(j->graph, &o, &program, &err);
+    free(outputs);
+    if (st != RILL_OK) return cli_fail(j->c, j->c->args[0], &err);
+    rill_program_destroy(program);
+    return EXIT_DONE;
+}
+
 static int optimize(optimize_job *j)
 {
     rill_error err;
@@ -298,6 +332,7 @@ static int work(optimize_job *j, rill_binding *bindings)
     if (!status) status = prepare(j);
     if (!status) status = read_bindings(j, bindings);
     if (!status) status = read_outputs(j);
+    if (!status) status = check_limit(j);
     if (!status) status = optimize(j);
     if (!status && (cli_flag(j->c, "verify") || cli_flag(j->c, "bisect"))) status = verify(j);
     if (status <= EXIT_CHECK) optimize_end_report(j);

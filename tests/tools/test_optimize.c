@@ -163,6 +163,13 @@ static void test_bad_usage(void **state)
     ran(2, "rill optimize none.json");
     ran(4, "rill optimize xor.json -o none/out.json");
     ran(2, "rill optimize xor.json --memory-limit 0");
+    ran(2, "rill optimize xor.json --memory-limit 1K");
+    said(command_err, "--memory-limit needs the size of every symbol; add --bind");
+    ran(2, "rill optimize xor.json --memory-limit 1K --bind batch=4 -o limited.json");
+    said(command_err, "--memory-limit does not go with -o");
+    ran(2, "rill optimize xor.json --memory-limit 1 --bind batch=4");
+    said(command_err, "memory limit: expected intermediate results of at most 1 bytes, got ");
+    ran(0, "rill optimize xor.json --memory-limit 1M --bind batch=4");
 }
 
 int main(void)
