@@ -134,7 +134,9 @@ void rill_fuse_note(rill_rewrite *rw, rill_fusion *f, uint32_t group, const rill
         reads += rill_shape_equal(&b->in[i].shape, g->space);
     count_arrays(f, group, &read, &written);
     char text[160];
-    snprintf(text, sizeof text, "reads %u arrays and writes %u instead of %u and %u", reads,
+    snprintf(text, sizeof text,
+             "%sreads %u full arrays and writes %u; step by step it reads %u and writes %u",
+             g->head == RILL_FUSE_NONE ? "" : "beside the product's operands ", reads,
              b->body.n_outputs, read, written);
     const char *reason = rill_arena_strdup(&rw->log->arena, text);
     if (!reason)

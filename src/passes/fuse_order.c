@@ -17,7 +17,7 @@ static void add_member(rill_fusion *f, uint32_t group, uint32_t node, bool fill)
     const uint32_t at = g->first_member + g->n_members;
     if (!fill) {
         f->n_members++;
-        g->first_member++; /* how many, for now */
+        g->n_members++;
     } else if (!is_member_at(f, group, at, node)) {
         f->members[at] = node;
         g->n_members++;
@@ -39,9 +39,9 @@ static rill_status list_members(rill_fusion *f)
     if (!f->members) return RILL_ERR_NOMEM;
     uint32_t at = 0;
     for (size_t k = 0; k < f->n_groups; k++) {
-        const uint32_t count = f->groups[k].first_member;
         f->groups[k].first_member = at;
-        at += count;
+        at += f->groups[k].n_members;
+        f->groups[k].n_members = 0;
     }
     for (uint32_t i = 0; i < f->g->n_nodes; i++) add_members(f, i, true);
     return RILL_OK;

@@ -386,7 +386,7 @@ static rill_status expect_note(void *user, const rill_stage *stage, rill_error *
     assert_int_equal(stage->rewrites[0].n_nodes, 3);
     assert_int_equal(stage->rewrites[0].end - stage->rewrites[0].first, 1);
     assert_string_equal(stage->rewrites[0].reason,
-                        "reads 2 arrays and writes 1 instead of 4 and 3");
+                        "reads 2 full arrays and writes 1; step by step it reads 4 and writes 3");
     assert_true(stage->rewrites[0].bytes > 0);
     return RILL_OK;
 }
