@@ -204,14 +204,14 @@ static rill_status emit_chain(rill_rewrite *rw, const state *s, uint32_t head, u
 static rill_status begin(rill_rewrite *rw)
 {
     const rill_graph *g = rw->from;
-    state *s = rill_alloc_zero(g->ctx, 1, sizeof *s);
+    state *s = rill_rewrite_take(rw, 1, sizeof *s);
     if (!s) return rill_nomem(rw->err, "pass");
     rw->scratch = s;
-    s->fixed = rill_alloc_zero(g->ctx, g->n_nodes, sizeof *s->fixed);
-    s->reads = rill_alloc_zero(g->ctx, g->n_values, sizeof *s->reads);
-    s->user = rill_alloc_zero(g->ctx, g->n_values, sizeof *s->user);
-    s->head = rill_alloc_zero(g->ctx, g->n_nodes, sizeof *s->head);
-    s->inside = rill_alloc_zero(g->ctx, g->n_nodes, sizeof *s->inside);
+    s->fixed = rill_rewrite_take(rw, g->n_nodes, sizeof *s->fixed);
+    s->reads = rill_rewrite_take(rw, g->n_values, sizeof *s->reads);
+    s->user = rill_rewrite_take(rw, g->n_values, sizeof *s->user);
+    s->head = rill_rewrite_take(rw, g->n_nodes, sizeof *s->head);
+    s->inside = rill_rewrite_take(rw, g->n_nodes, sizeof *s->inside);
     if (!s->fixed || !s->reads || !s->user || !s->head || !s->inside)
         return rill_nomem(rw->err, "pass");
     for (size_t i = 0; i < g->n_nodes; i++) s->head[i] = NONE;
@@ -221,19 +221,6 @@ static rill_status begin(rill_rewrite *rw)
     for (size_t i = 0; i < g->n_nodes; i++)
         if (rw->needed[i]) follow(rw, s, (uint32_t)i);
     return RILL_OK;
-}
-
-static void end(rill_rewrite *rw)
-{
-    const rill_graph *g = rw->from;
-    state *s = rw->scratch;
-    if (!s) return;
-    rill_free(g->ctx, s->fixed, g->n_nodes * sizeof *s->fixed);
-    rill_free(g->ctx, s->reads, g->n_values * sizeof *s->reads);
-    rill_free(g->ctx, s->user, g->n_values * sizeof *s->user);
-    rill_free(g->ctx, s->head, g->n_nodes * sizeof *s->head);
-    rill_free(g->ctx, s->inside, g->n_nodes * sizeof *s->inside);
-    rill_free(g->ctx, s, sizeof *s);
 }
 
 static rill_status fold_chain(rill_rewrite *rw, size_t node)
@@ -260,5 +247,4 @@ const rill_pass rill_pass_batch_norm = {
     .level = 2,
     .node = fold_chain,
     .begin = begin,
-    .end = end,
 };

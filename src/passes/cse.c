@@ -11,21 +11,13 @@ typedef struct table {
 
 static rill_status begin(rill_rewrite *rw)
 {
-    table *t = rill_alloc_zero(rw->to->ctx, 1, sizeof *t);
+    table *t = rill_rewrite_take(rw, 1, sizeof *t);
     if (!t) return rill_nomem(rw->err, "pass");
     rw->scratch = t;
     t->size = 64;
     while (t->size < 2 * rw->from->n_nodes + 2) t->size *= 2;
-    t->slots = rill_alloc_zero(rw->to->ctx, t->size, sizeof *t->slots);
+    t->slots = rill_rewrite_take(rw, t->size, sizeof *t->slots);
     return t->slots ? RILL_OK : rill_nomem(rw->err, "pass");
-}
-
-static void end(rill_rewrite *rw)
-{
-    table *t = rw->scratch;
-    if (!t) return;
-    rill_free(rw->to->ctx, t->slots, t->size * sizeof *t->slots);
-    rill_free(rw->to->ctx, t, sizeof *t);
 }
 
 static uint64_t hash_attr(uint64_t h, const rill_attr *a)
@@ -107,5 +99,4 @@ const rill_pass rill_pass_cse = {
     .level = 1,
     .node = cse_node,
     .begin = begin,
-    .end = end,
 };

@@ -361,17 +361,17 @@ static rill_status layout_node(rill_rewrite *rw, size_t node)
 static rill_status begin(rill_rewrite *rw)
 {
     const rill_graph *g = rw->from;
-    state *s = rill_alloc_zero(g->ctx, 1, sizeof *s);
+    state *s = rill_rewrite_take(rw, 1, sizeof *s);
     if (!s) return rill_nomem(rw->err, "pass");
     rw->scratch = s;
-    s->modes = rill_alloc_zero(g->ctx, g->n_nodes, sizeof *s->modes);
-    s->fixed = rill_alloc_zero(g->ctx, g->n_nodes, sizeof *s->fixed);
-    s->in_nchw = rill_alloc_zero(g->ctx, g->n_values, sizeof *s->in_nchw);
-    s->in_nhwc = rill_alloc_zero(g->ctx, g->n_values, sizeof *s->in_nhwc);
-    s->in_hwio = rill_alloc_zero(g->ctx, g->n_values, sizeof *s->in_hwio);
-    s->is_root = rill_alloc_zero(g->ctx, g->n_values, sizeof *s->is_root);
-    s->nhwc = rill_alloc_zero(g->ctx, g->n_values, sizeof *s->nhwc);
-    s->hwio = rill_alloc_zero(g->ctx, g->n_values, sizeof *s->hwio);
+    s->modes = rill_rewrite_take(rw, g->n_nodes, sizeof *s->modes);
+    s->fixed = rill_rewrite_take(rw, g->n_nodes, sizeof *s->fixed);
+    s->in_nchw = rill_rewrite_take(rw, g->n_values, sizeof *s->in_nchw);
+    s->in_nhwc = rill_rewrite_take(rw, g->n_values, sizeof *s->in_nhwc);
+    s->in_hwio = rill_rewrite_take(rw, g->n_values, sizeof *s->in_hwio);
+    s->is_root = rill_rewrite_take(rw, g->n_values, sizeof *s->is_root);
+    s->nhwc = rill_rewrite_take(rw, g->n_values, sizeof *s->nhwc);
+    s->hwio = rill_rewrite_take(rw, g->n_values, sizeof *s->hwio);
     if (!s->modes || !s->fixed || !s->in_nchw || !s->in_nhwc || !s->in_hwio || !s->is_root ||
         !s->nhwc || !s->hwio)
         return rill_nomem(rw->err, "pass");
@@ -384,27 +384,10 @@ static rill_status begin(rill_rewrite *rw)
     return RILL_OK;
 }
 
-static void end(rill_rewrite *rw)
-{
-    const rill_graph *g = rw->from;
-    state *s = rw->scratch;
-    if (!s) return;
-    rill_free(g->ctx, s->modes, g->n_nodes * sizeof *s->modes);
-    rill_free(g->ctx, s->fixed, g->n_nodes * sizeof *s->fixed);
-    rill_free(g->ctx, s->in_nchw, g->n_values * sizeof *s->in_nchw);
-    rill_free(g->ctx, s->in_nhwc, g->n_values * sizeof *s->in_nhwc);
-    rill_free(g->ctx, s->in_hwio, g->n_values * sizeof *s->in_hwio);
-    rill_free(g->ctx, s->is_root, g->n_values * sizeof *s->is_root);
-    rill_free(g->ctx, s->nhwc, g->n_values * sizeof *s->nhwc);
-    rill_free(g->ctx, s->hwio, g->n_values * sizeof *s->hwio);
-    rill_free(g->ctx, s, sizeof *s);
-}
-
 const rill_pass rill_pass_layout = {
     .name = "layout",
     .summary = "runs convolutions and poolings with the channels innermost",
     .level = 2,
     .node = layout_node,
     .begin = begin,
-    .end = end,
 };

@@ -182,27 +182,16 @@ static rill_status linear_node(rill_rewrite *rw, size_t node)
 static rill_status begin(rill_rewrite *rw)
 {
     const rill_graph *g = rw->from;
-    state *s = rill_alloc_zero(g->ctx, 1, sizeof *s);
+    state *s = rill_rewrite_take(rw, 1, sizeof *s);
     if (!s) return rill_nomem(rw->err, "pass");
     rw->scratch = s;
-    s->reads = rill_alloc_zero(g->ctx, g->n_values, sizeof *s->reads);
-    s->is_flag = rill_alloc_zero(g->ctx, g->n_nodes, sizeof *s->is_flag);
-    s->turned = rill_alloc_zero(g->ctx, g->n_nodes, sizeof *s->turned);
+    s->reads = rill_rewrite_take(rw, g->n_values, sizeof *s->reads);
+    s->is_flag = rill_rewrite_take(rw, g->n_nodes, sizeof *s->is_flag);
+    s->turned = rill_rewrite_take(rw, g->n_nodes, sizeof *s->turned);
     if (!s->reads || !s->is_flag || !s->turned) return rill_nomem(rw->err, "pass");
     find_flags(rw, s);
     find_turned(rw, s);
     return RILL_OK;
-}
-
-static void end(rill_rewrite *rw)
-{
-    const rill_graph *g = rw->from;
-    state *s = rw->scratch;
-    if (!s) return;
-    rill_free(g->ctx, s->reads, g->n_values * sizeof *s->reads);
-    rill_free(g->ctx, s->is_flag, g->n_nodes * sizeof *s->is_flag);
-    rill_free(g->ctx, s->turned, g->n_nodes * sizeof *s->turned);
-    rill_free(g->ctx, s, sizeof *s);
 }
 
 const rill_pass rill_pass_linear = {
@@ -211,5 +200,4 @@ const rill_pass rill_pass_linear = {
     .level = 1,
     .node = linear_node,
     .begin = begin,
-    .end = end,
 };

@@ -13,16 +13,11 @@
 static rill_status begin(rill_rewrite *rw)
 {
     const rill_graph *g = rw->from;
-    bool *fixed = rill_alloc_zero(g->ctx, g->n_nodes, sizeof *fixed);
+    bool *fixed = rill_rewrite_take(rw, g->n_nodes, sizeof *fixed);
     if (!fixed) return rill_nomem(rw->err, "pass");
     rw->scratch = fixed;
     rill_rewrite_find_fixed(rw, fixed);
     return RILL_OK;
-}
-
-static void end(rill_rewrite *rw)
-{
-    rill_free(rw->from->ctx, rw->scratch, rw->from->n_nodes * sizeof(bool));
 }
 
 static bool is_packed(const rill_rewrite *rw, const rill_node_s *n)
@@ -94,6 +89,5 @@ const rill_pass rill_pass_pack = {
     .level = 1,
     .fuses = true,
     .begin = begin,
-    .end = end,
     .node = pack_node,
 };

@@ -68,6 +68,7 @@ typedef struct rill_rewrite {
     size_t first_new;      /* nodes of `to` when the visit of the current node began */
     size_t visiting;       /* the current node */
     void *scratch;         /* of the pass */
+    rill_arena memory;     /* for rill_rewrite_take */
     rill_error *err;
 } rill_rewrite;
 
@@ -108,6 +109,9 @@ rill_status rill_passes_run(const rill_graph *from, const rill_roots *roots,
                             const rill_pass_options *options, rill_graph **to, rill_error *err);
 
 /* ---- for passes ---------------------------------------------------------------------------- */
+
+/* Zeroed memory for n elements that lives until the pass has run; NULL: there is none left. */
+void *rill_rewrite_take(rill_rewrite *rw, size_t n, size_t size);
 
 /* Copies a node with its mapped inputs, name and attributes (`attrs` NULL: its own). */
 rill_status rill_rewrite_copy_with(rill_rewrite *rw, size_t node, const rill_attr *attrs);

@@ -188,6 +188,15 @@ void rill_rewrite_log_free(rill_rewrite_log *log)
     rill_arena_free(&log->arena);
 }
 
+void *rill_rewrite_take(rill_rewrite *rw, size_t n, size_t size)
+{
+    size_t bytes;
+    if (!rill_size_mul(n ? n : 1, size, &bytes)) return NULL;
+    void *p = rill_arena_alloc(&rw->memory, bytes, 16);
+    if (p) memset(p, 0, bytes);
+    return p;
+}
+
 /* ---- running ------------------------------------------------------------------------------- */
 
 /* A node that makes an input of this one and has not been emitted; -1: there is none. */
@@ -258,10 +267,11 @@ rill_status rill_pass_run(const rill_pass *pass, const rill_graph *from, const r
     *to = NULL;
     rill_rewrite rw = {
         .from = from, .map = map, .options = options, .roots = roots, .log = log, .err = err};
+    rill_arena_init(&rw.memory, from->ctx);
     memset(map, 0, from->n_values * sizeof *map);
     RILL_TRY(rill_graph_create(from->ctx, from->name, &rw.to, err));
     rw.to->from = from;
-    rw.needed = rill_alloc_zero(from->ctx, from->n_nodes, sizeof *rw.needed);
+    rw.needed = rill_rewrite_take(&rw, from->n_nodes, sizeof *rw.needed);
     rill_status st = rw.needed ? mark_needed(&rw, roots) : rill_nomem(err, "pass");
     if (st == RILL_OK && (pass != &rill_pass_bind || options->allow_unbound))
         for (size_t i = 0; i < from->n_symbols; i++) rill_symbol(rw.to, from->symbols[i]);
@@ -269,7 +279,7 @@ rill_status rill_pass_run(const rill_pass *pass, const rill_graph *from, const r
     if (st == RILL_OK) st = emit_all(pass, &rw, roots);
     rw.to->from = NULL;
     if (pass->end) pass->end(&rw);
-    rill_free(from->ctx, rw.needed, from->n_nodes * sizeof *rw.needed);
+    rill_arena_free(&rw.memory);
     if (st != RILL_OK) {
         rill_graph_destroy(rw.to);
         rill_error_prefix(err, "pass %s", pass->name);

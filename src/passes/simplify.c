@@ -134,29 +134,14 @@ bool rill_term_become_shaped(rill_term *t, const rill_op *op, rill_value x)
 
 /* ---- the pass -------------------------------------------------------------------------------- */
 
-typedef struct scratch {
-    rill_value *x;
-    size_t n;
-} scratch;
-
+/* The scratch memory is room for the inputs of any node, and of any term that rules make. */
 static rill_status begin(rill_rewrite *rw)
 {
-    scratch *s = rill_alloc_zero(rw->to->ctx, 1, sizeof *s);
-    if (!s) return rill_nomem(rw->err, "pass");
-    rw->scratch = s;
-    s->n = 3;
+    size_t n = 3;
     for (size_t i = 0; i < rw->from->n_nodes; i++)
-        if (rw->from->nodes[i].n_inputs > s->n) s->n = rw->from->nodes[i].n_inputs;
-    s->x = rill_alloc_zero(rw->to->ctx, s->n, sizeof *s->x);
-    return s->x ? RILL_OK : rill_nomem(rw->err, "pass");
-}
-
-static void end(rill_rewrite *rw)
-{
-    scratch *s = rw->scratch;
-    if (!s) return;
-    rill_free(rw->to->ctx, s->x, s->n * sizeof *s->x);
-    rill_free(rw->to->ctx, s, sizeof *s);
+        if (rw->from->nodes[i].n_inputs > n) n = rw->from->nodes[i].n_inputs;
+    rw->scratch = rill_rewrite_take(rw, n, sizeof(rill_value));
+    return rw->scratch ? RILL_OK : rill_nomem(rw->err, "pass");
 }
 
 static const rill_rule *apply_one(rill_term *t)
@@ -176,12 +161,11 @@ enum { MAX_RULES = 64 };
 static rill_status simplify_node(rill_rewrite *rw, size_t node)
 {
     const rill_node_s *n = &rw->from->nodes[node];
-    const scratch *s = rw->scratch;
     if (n->kind != RILL_NODE_OP || n->n_outputs != 1) return rill_rewrite_copy(rw, node);
     rill_term t = {.rw = rw,
                    .op = n->op,
                    .attrs = n->attrs,
-                   .x = s->x,
+                   .x = rw->scratch,
                    .n_x = n->n_inputs,
                    .type = rw->from->values[n->first_value].type};
     RILL_TRY(rill_rewrite_inputs(rw, n, t.x));
@@ -203,5 +187,4 @@ const rill_pass rill_pass_simplify = {
     .level = 1,
     .node = simplify_node,
     .begin = begin,
-    .end = end,
 };
