@@ -48,26 +48,6 @@ static const plan *plan_in(const rill_call *call)
     return (const plan *)(const void *)call->plan.bytes;
 }
 
-static int64_t min(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t max(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
-static int64_t round_up(int64_t a, int64_t step)
-{
-    return ceil_div(a, step) * step;
-}
-
 /* ---- parts ----------------------------------------------------------------------------------- */
 
 /* One axis of a class of windows: window o starts at cell o stride - before of the image that is
@@ -96,8 +76,8 @@ static axis back_axis(const rill_window_axis *a, int64_t r)
 {
     const int64_t s = a->stride;
     const int64_t dilation = s == 1 ? a->dilation : 1;
-    const int64_t taps = a->kernel > r ? ceil_div(a->kernel - r, s) : 0;
-    const int64_t i0 = a->before > r ? ceil_div(a->before - r, s) : 0;
+    const int64_t taps = a->kernel > r ? rill_ceil_div(a->kernel - r, s) : 0;
+    const int64_t i0 = a->before > r ? rill_ceil_div(a->before - r, s) : 0;
     axis b = {.in = a->out, .taps = taps, .stride = 1, .dilation = dilation};
     b.before = (taps - 1) * dilation - i0;
     b.first = i0 * s + r - a->before;
@@ -191,7 +171,7 @@ static int64_t size_of(const rill_call *call)
 static int64_t cell_size(const plan *p, int64_t size)
 {
     if (p->depthwise) return p->c.cin;
-    return depth_of(p) * round_up(columns_of(p), RILL_PANEL_BYTES / 2 / size);
+    return depth_of(p) * rill_round_up(columns_of(p), RILL_PANEL_BYTES / 2 / size);
 }
 
 static int64_t packed_at(const plan *p, const part *t, int64_t g, int64_t size)
@@ -201,7 +181,7 @@ static int64_t packed_at(const plan *p, const part *t, int64_t g, int64_t size)
 
 static int64_t count_packs(const plan *p)
 {
-    return p->depthwise ? 1 : ceil_div(depth_of(p), p->packs);
+    return p->depthwise ? 1 : rill_ceil_div(depth_of(p), p->packs);
 }
 
 /* Elements of the filter from cell to cell, and from channel to channel. */
@@ -244,7 +224,7 @@ static void pack_group(const plan *p, const part *t, int64_t g, int64_t unit, ri
                             .depth = depth_of(p),
                             .columns = columns_of(p),
                             .first = unit * p->packs,
-                            .end = min(depth_of(p), (unit + 1) * p->packs),
+                            .end = rill_min(depth_of(p), (unit + 1) * p->packs),
                             .step_h = t->h.tap_step * p->c.w.kernel * steps.cell,
                             .step_w = t->w.tap_step * steps.cell,
                             .step_i = p->back ? steps.out : steps.in,
@@ -270,7 +250,7 @@ static void pack_filter(const plan *p, int64_t unit, rill_dtype dtype, const cha
 static void plan_packing(plan *p)
 {
     const int64_t taps = p->c.h.kernel * p->c.w.kernel;
-    p->packs = max(1, PACK_ELEMENTS / max(1, taps * columns_of(p) / count_parts(p)));
+    p->packs = rill_max(1, PACK_ELEMENTS / rill_max(1, taps * columns_of(p) / count_parts(p)));
     if (p->packs > 16) p->packs = p->packs / 16 * 16; /* whole cache lines where they turn */
 }
 
@@ -332,8 +312,8 @@ static void copy_band(const plan *p, const band *b, const char *src, char *dst)
 {
     const image i = source_of(p);
     const int64_t cell = b->pitch * b->size, line = b->cells * cell;
-    const int64_t left = min(max(-b->w0, 0), b->cells);
-    const int64_t right = max(left, min(i.w - b->w0, b->cells));
+    const int64_t left = rill_min(rill_max(-b->w0, 0), b->cells);
+    const int64_t right = rill_max(left, rill_min(i.w - b->w0, b->cells));
     for (int64_t r = 0; r < b->rows; r++, dst += line) {
         const int64_t h = b->h0 + r;
         if (h < 0 || h >= i.h || left == right) {
@@ -364,9 +344,9 @@ static place place_of(const plan *p, int64_t unit)
     unit /= p->bands;
     at.n = unit % p->c.batch;
     at.t = part_of(p, unit / p->c.batch);
-    at.o = min(b * p->rows, at.t.h.out);
-    at.rows = min(p->rows, at.t.h.out - at.o);
-    at.columns = min(p->tile, columns_of(p) - at.j);
+    at.o = rill_min(b * p->rows, at.t.h.out);
+    at.rows = rill_min(p->rows, at.t.h.out - at.o);
+    at.columns = rill_min(p->tile, columns_of(p) - at.j);
     return at;
 }
 
@@ -571,7 +551,7 @@ static double band_bytes(const plan *p, int64_t rows, int64_t size)
         const part t = part_of(p, k);
         if (t.h.out == 0 || t.w.out == 0 || t.h.taps * t.w.taps == 0) continue;
         if (!needs_copy(p, &t, size)) continue;
-        const double bytes = (double)span_of(&t.h, min(rows, t.h.out)) *
+        const double bytes = (double)span_of(&t.h, rill_min(rows, t.h.out)) *
                              (double)span_of(&t.w, t.w.out) * (double)pitch_of(p, &t.w, size) *
                              (double)size;
         if (bytes > most) most = bytes;
@@ -597,11 +577,11 @@ static void join_images(plan *p)
 /* Window rows of the largest part, and windows in one of them. */
 static int64_t rows_of(const plan *p)
 {
-    return max(1, p->back ? ceil_div(p->c.h.in, p->c.h.stride) : p->c.h.out);
+    return rill_max(1, p->back ? rill_ceil_div(p->c.h.in, p->c.h.stride) : p->c.h.out);
 }
 static int64_t row_length(const plan *p)
 {
-    return max(1, p->back ? ceil_div(p->c.w.in, p->c.w.stride) : p->c.w.out);
+    return rill_max(1, p->back ? rill_ceil_div(p->c.w.in, p->c.w.stride) : p->c.w.out);
 }
 
 /* Cuts window rows and channels into units. */
@@ -609,8 +589,9 @@ static void plan_units(plan *p, int64_t size)
 {
     const int64_t panel = RILL_PANEL_BYTES / size;
     const part t = part_of(p, 0);
-    const int64_t columns = columns_of(p), out_h = rows_of(p), panels = ceil_div(columns, panel);
-    const int64_t steps = max(1, t.h.taps * t.w.taps * (p->depthwise ? 1 : depth_of(p)));
+    const int64_t columns = columns_of(p), out_h = rows_of(p),
+                  panels = rill_ceil_div(columns, panel);
+    const int64_t steps = rill_max(1, t.h.taps * t.w.taps * (p->depthwise ? 1 : depth_of(p)));
     const double all = rill_conv_flops(&p->c), least = p->depthwise ? DEPTHWISE_FLOPS : UNIT_FLOPS;
     const double unit = all / MANY_UNITS > least ? all / MANY_UNITS : least;
     const double row_flops = 2.0 * (double)row_length(p) * (double)steps * (double)columns;
@@ -619,17 +600,17 @@ static void plan_units(plan *p, int64_t size)
     /* A filter that does not stay in cache is cut by channels, so that it is read once. */
     const bool large = (double)steps * (double)columns * (double)size > FILTER_BYTES;
     if (large && !p->depthwise) rows = out_h;
-    while (rows > 1 && band_bytes(p, rows, size) > BAND_BYTES) rows = ceil_div(rows, 2);
-    p->bands = ceil_div(out_h, rows);
-    p->rows = ceil_div(out_h, p->bands);
-    p->bands = ceil_div(out_h, p->rows);
+    while (rows > 1 && band_bytes(p, rows, size) > BAND_BYTES) rows = rill_ceil_div(rows, 2);
+    p->bands = rill_ceil_div(out_h, rows);
+    p->rows = rill_ceil_div(out_h, p->bands);
+    p->bands = rill_ceil_div(out_h, p->rows);
     const double units = (double)(p->bands * p->c.batch * groups_of(p) * count_parts(p));
     double tiles = (double)p->rows * row_flops / unit;
     if (tiles < ENOUGH_UNITS / units && all > 2 * least) tiles = ENOUGH_UNITS / units;
     int64_t cuts = tiles < 1 ? 1 : tiles < (double)panels ? (int64_t)tiles : panels;
     if (p->depthwise) cuts = 1;
-    p->tile = ceil_div(panels, cuts) * panel;
-    p->tiles = ceil_div(columns, p->tile);
+    p->tile = rill_ceil_div(panels, cuts) * panel;
+    p->tiles = rill_ceil_div(columns, p->tile);
 }
 
 static void prepare(rill_call *call, plan *p)
@@ -642,11 +623,11 @@ static void prepare(rill_call *call, plan *p)
     call->n_phases = 2;
     call->units[0] = p->packed ? 0 : packing_units(p);
     call->units[1] = count_parts(p) * p->c.batch * p->bands * groups_of(p) * p->tiles;
-    p->band_bytes = (size_t)round_up((int64_t)band_bytes(p, p->rows, size), 64);
+    p->band_bytes = (size_t)rill_round_up((int64_t)band_bytes(p, p->rows, size), 64);
     call->thread_scratch = p->band_bytes;
     if (p->c.nchw) {
         call->thread_scratch +=
-            (size_t)(p->rows * row_length(p) * min(p->tile, columns_of(p)) * size);
+            (size_t)(p->rows * row_length(p) * rill_min(p->tile, columns_of(p)) * size);
     }
     if (!p->packed) call->scratch = (size_t)(taps * groups_of(p) * cell_size(p, size) * size);
 }
@@ -701,9 +682,11 @@ static bool accepts(rill_dtype dtype, const plan *p)
         if (sizes[i] <= 0 || sizes[i] > INT32_MAX) return false;
     }
     const int64_t size = (int64_t)rill_dtype_size(dtype);
-    const double row = (double)row_length(p) * (double)round_up(columns_of(p), 64) * (double)size;
+    const double row =
+        (double)row_length(p) * (double)rill_round_up(columns_of(p), 64) * (double)size;
     return band_bytes(p, 1, size) + row < MAX_BYTES &&
-           (double)rill_conv_depth(c) * (double)round_up(c->cout, 64) * (double)size < MAX_BYTES;
+           (double)rill_conv_depth(c) * (double)rill_round_up(c->cout, 64) * (double)size <
+               MAX_BYTES;
 }
 
 /* Packing a large filter in the step is not worth it for so few pixels. */

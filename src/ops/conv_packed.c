@@ -22,15 +22,10 @@ rill_conv rill_conv_of_packing(const rill_attr *attrs, const rill_shape *filter)
                        .nchw = nchw};
 }
 
-static int64_t round_up(int64_t a, int64_t step)
-{
-    return (a + step - 1) / step * step;
-}
-
 /* Elements of a packed group. */
 static int64_t group_count(const rill_conv *c, int64_t panel)
 {
-    return rill_conv_depth(c) * round_up(rill_conv_cout_group(c), panel / 2);
+    return rill_conv_depth(c) * rill_round_up(rill_conv_cout_group(c), panel / 2);
 }
 
 int64_t rill_conv_packed_count(const rill_conv *c, rill_dtype dtype)

@@ -41,21 +41,6 @@ static const plan *plan_in(const rill_call *call)
     return (const plan *)(const void *)call->plan.bytes;
 }
 
-static int64_t min(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t max(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
 /* ---- where things are ------------------------------------------------------------------------ */
 
 /* Output rows of all images in a row. In NCHW an image's rows are apart for each channel, so blocks
@@ -147,8 +132,8 @@ static void copy_windows(char *restrict dst, int64_t dst_step, const char *restr
 static void inner_windows(const rill_window_axis *a, int64_t *first, int64_t *end)
 {
     const int64_t room = a->in + a->before - (a->kernel - 1) * a->dilation - 1;
-    *first = min(ceil_div(a->before, a->stride), a->out);
-    *end = room < 0 ? 0 : min(room / a->stride + 1, a->out);
+    *first = rill_min(rill_ceil_div(a->before, a->stride), a->out);
+    *end = room < 0 ? 0 : rill_min(room / a->stride + 1, a->out);
     if (*end < *first) *end = *first;
 }
 
@@ -191,10 +176,10 @@ static void unroll_nhwc(const rill_conv *c, int64_t size, const char *x, int64_t
 static void windows_of(const rill_window_axis *a, int64_t k, int64_t *first, int64_t *end)
 {
     const int64_t shift = a->before - k * a->dilation; /* window o has cell k at o stride - shift */
-    *first = shift > 0 ? ceil_div(shift, a->stride) : 0;
-    *end = a->in + shift > 0 ? ceil_div(a->in + shift, a->stride) : 0;
-    *end = min(*end, a->out);
-    *first = min(*first, *end);
+    *first = shift > 0 ? rill_ceil_div(shift, a->stride) : 0;
+    *end = a->in + shift > 0 ? rill_ceil_div(a->in + shift, a->stride) : 0;
+    *end = rill_min(*end, a->out);
+    *first = rill_min(*first, *end);
 }
 
 static inline void copy_strided(char *dst, const char *src, int64_t n, int64_t step, int64_t size)
@@ -265,7 +250,7 @@ static bool accepts(const rill_call *call, const rill_conv *c)
 
 static int64_t row_bytes(const rill_call *call, const rill_conv *c)
 {
-    return max(1, c->w.out * rill_conv_depth(c) * (int64_t)rill_dtype_size(call->in[0].dtype));
+    return rill_max(1, c->w.out * rill_conv_depth(c) * (int64_t)rill_dtype_size(call->in[0].dtype));
 }
 
 /* Rows to unroll at a time, and the scratch for them. */
@@ -273,7 +258,7 @@ static rill_status plan_chunk(rill_call *call, plan *p, int64_t most, rill_error
 {
     size_t bytes;
     p->direct = is_direct(&p->c);
-    p->chunk = max(1, min(most, COL_BYTES / row_bytes(call, &p->c)));
+    p->chunk = rill_max(1, rill_min(most, COL_BYTES / row_bytes(call, &p->c)));
     if (p->direct) return RILL_OK;
     if (!rill_size_mul((size_t)row_bytes(call, &p->c), (size_t)p->chunk, &bytes)) {
         return rill_nomem(err, "unrolled windows");
@@ -288,10 +273,12 @@ static void plan_tiles(plan *p, int64_t units)
     const int64_t out = rill_conv_cout_group(&p->c);
     int64_t tiles = 1;
     if (units < ENOUGH_UNITS && rill_conv_flops(&p->c) > 2.0 * UNIT_FLOPS) {
-        tiles = min(ceil_div(ENOUGH_UNITS, max(1, units)), max(1, out / TILE_STEP));
+        tiles =
+            rill_min(rill_ceil_div(ENOUGH_UNITS, rill_max(1, units)), rill_max(1, out / TILE_STEP));
     }
-    p->tile = tiles == 1 ? max(1, out) : ceil_div(ceil_div(out, tiles), TILE_STEP) * TILE_STEP;
-    p->tiles = max(1, ceil_div(out, p->tile));
+    p->tile = tiles == 1 ? rill_max(1, out)
+                         : rill_ceil_div(rill_ceil_div(out, tiles), TILE_STEP) * TILE_STEP;
+    p->tiles = rill_max(1, rill_ceil_div(out, p->tile));
 }
 
 /* A unit's place: its part of the rows, its group, and its output channels [co, co + n_co). */
@@ -304,15 +291,15 @@ static place place_of(const plan *p, int64_t unit)
     const int64_t out = rill_conv_cout_group(&p->c), t = unit % p->tiles;
     place at = {.g = unit / p->tiles % p->c.group, .part = unit / p->tiles / p->c.group};
     at.co = at.g * out + t * p->tile;
-    at.n_co = min(p->tile, out - t * p->tile);
+    at.n_co = rill_min(p->tile, out - t * p->tile);
     return at;
 }
 
 /* Rows from `row` on that can be treated at once, up to `end`. */
 static int64_t rows_at_once(const plan *p, int64_t row, int64_t end)
 {
-    if (p->c.nchw) end = min(end, (row / p->c.h.out + 1) * p->c.h.out);
-    return min(p->chunk, end - row);
+    if (p->c.nchw) end = rill_min(end, (row / p->c.h.out + 1) * p->c.h.out);
+    return rill_min(p->chunk, end - row);
 }
 
 /* ---- forward --------------------------------------------------------------------------------- */
@@ -332,14 +319,14 @@ rill_status rill_conv_unrolled_prepare_forward(rill_call *call, rill_error *err)
     const double row_flops =
         2.0 * (double)c->w.out * (double)rill_conv_depth(c) * (double)rill_conv_cout_group(c);
     int64_t rows = (int64_t)(UNIT_FLOPS / (row_flops + 1)) + 1;
-    rows = max(rows, ceil_div(UNIT_PIXELS, max(1, c->w.out)));
+    rows = rill_max(rows, rill_ceil_div(UNIT_PIXELS, rill_max(1, c->w.out)));
     RILL_TRY(plan_chunk(call, p, rows, err));
-    rows = max(1, min(p->direct ? rows : p->chunk, span));
-    p->bands = max(1, ceil_div(span, rows));
-    p->rows = max(1, ceil_div(span, p->bands));
+    rows = rill_max(1, rill_min(p->direct ? rows : p->chunk, span));
+    p->bands = rill_max(1, rill_ceil_div(span, rows));
+    p->rows = rill_max(1, rill_ceil_div(span, p->bands));
     p->chunk = p->rows;
     plan_tiles(p, spans * p->bands * c->group);
-    call->units[0] = max(1, spans * p->bands) * c->group * p->tiles;
+    call->units[0] = rill_max(1, spans * p->bands) * c->group * p->tiles;
     p->bias = call->op == &rill_op_conv2d && call->n_in > 2;
     const rill_type product = rill_conv_type(c, call->in[0].dtype);
     return rill_epilogue_prepare(call, rill_conv_epilogue(call), &product, c->nchw ? 1 : 3, &p->end,
@@ -381,7 +368,7 @@ rill_status rill_conv_unrolled_forward(const rill_task *task)
     const place at = place_of(p, task->unit);
     const int64_t span = c->nchw ? c->h.out : all_rows(c);
     const int64_t base = at.part / p->bands * span, row = base + at.part % p->bands * p->rows;
-    const int64_t rows = min(p->rows, base + span - row), pixels = rows * c->w.out;
+    const int64_t rows = rill_min(p->rows, base + span - row), pixels = rows * c->w.out;
     if (rows <= 0 || pixels == 0 || at.n_co <= 0 || c->batch == 0) return RILL_OK;
     const rill_dtype dtype = task->call->in[0].dtype;
     const int64_t size = (int64_t)rill_dtype_size(dtype), depth = rill_conv_depth(c);
@@ -418,17 +405,18 @@ rill_status rill_conv_unrolled_prepare_input(rill_call *call, rill_error *err)
     plan *p = (plan *)(void *)call->plan.bytes;
     p->c = rill_conv_of_input(call);
     const rill_conv *c = &p->c;
-    const int64_t units = max(1, c->batch * c->group);
+    const int64_t units = rill_max(1, c->batch * c->group);
     const int64_t overlap = (c->h.kernel - 1) * c->h.dilation + 1;
     p->bands = 1;
     if (units < ENOUGH_UNITS && rill_conv_flops(c) > 2.0 * UNIT_FLOPS) {
-        p->bands = max(1, min(ceil_div(ENOUGH_UNITS, units), c->h.in / (2 * overlap)));
+        p->bands =
+            rill_max(1, rill_min(rill_ceil_div(ENOUGH_UNITS, units), c->h.in / (2 * overlap)));
     }
-    p->rows = max(1, ceil_div(c->h.in, p->bands));
-    p->bands = max(1, ceil_div(c->h.in, p->rows));
+    p->rows = rill_max(1, rill_ceil_div(c->h.in, p->bands));
+    p->bands = rill_max(1, rill_ceil_div(c->h.in, p->rows));
     p->tile = rill_conv_cout_group(c);
     p->tiles = 1;
-    const int64_t parts_of_x = max(1, c->batch) * p->bands * c->group;
+    const int64_t parts_of_x = rill_max(1, c->batch) * p->bands * c->group;
     call->units[0] = parts_of_x;
     if (!c->nchw && all_rows(c) * c->w.out >= TRANSPOSE_PIXELS) {
         call->n_phases = 2;
@@ -438,7 +426,7 @@ rill_status rill_conv_unrolled_prepare_input(rill_call *call, rill_error *err)
             return rill_nomem(err, "transposed filter");
         }
     }
-    return plan_chunk(call, p, max(1, c->h.out), err);
+    return plan_chunk(call, p, rill_max(1, c->h.out), err);
 }
 
 /* The part of dx that a unit owns: group g of rows [h0, h1) of image n. */
@@ -527,7 +515,7 @@ static void clear(const rill_conv *c, const owned *o, int64_t size, char *dx)
     {                                                                                        \
         const int64_t depth = rill_conv_depth(c);                                            \
         for (int64_t k0 = 0; k0 < depth; k0 += TRANSPOSE_BLOCK) {                            \
-            const int64_t k1 = min(k0 + TRANSPOSE_BLOCK, depth);                             \
+            const int64_t k1 = rill_min(k0 + TRANSPOSE_BLOCK, depth);                        \
             for (int64_t i = co; i < co + n; i++)                                            \
                 for (int64_t k = k0; k < k1; k++)                                            \
                     ((TYPE *)to)[i * depth + k] = ((const TYPE *)filter)[k * c->cout + i];   \
@@ -539,7 +527,7 @@ TRANSPOSE(double, f64)
 static void transpose_filter(const rill_task *task)
 {
     const rill_conv *c = &plan_in(task->call)->c;
-    const int64_t co = task->unit * TRANSPOSE_BLOCK, n = min(TRANSPOSE_BLOCK, c->cout - co);
+    const int64_t co = task->unit * TRANSPOSE_BLOCK, n = rill_min(TRANSPOSE_BLOCK, c->cout - co);
     const bool f32 = task->call->in[0].dtype == RILL_F32;
     (f32 ? transpose_f32 : transpose_f64)(c, co, n, task->in[1], task->scratch);
 }
@@ -577,7 +565,7 @@ rill_status rill_conv_unrolled_input(const rill_task *task)
     }
     const place at = place_of(p, task->unit);
     owned o = {.n = at.part / p->bands, .g = at.g, .h0 = at.part % p->bands * p->rows};
-    o.h1 = min(o.h0 + p->rows, c->h.in);
+    o.h1 = rill_min(o.h0 + p->rows, c->h.in);
     if (o.n >= c->batch || o.h0 >= o.h1 || c->w.in == 0 || rill_conv_cin_group(c) == 0) {
         return RILL_OK;
     }
@@ -592,9 +580,9 @@ rill_status rill_conv_unrolled_input(const rill_task *task)
     clear(c, &o, size, task->out[0]);
     /* Windows that touch [h0, h1). */
     const int64_t reach = (c->h.kernel - 1) * c->h.dilation;
-    const int64_t low = max(0, o.h0 + c->h.before - reach), high = o.h1 - 1 + c->h.before;
-    const int64_t first = o.n * c->h.out + min(ceil_div(low, c->h.stride), c->h.out);
-    const int64_t end = o.n * c->h.out + min(high / c->h.stride + 1, c->h.out);
+    const int64_t low = rill_max(0, o.h0 + c->h.before - reach), high = o.h1 - 1 + c->h.before;
+    const int64_t first = o.n * c->h.out + rill_min(rill_ceil_div(low, c->h.stride), c->h.out);
+    const int64_t end = o.n * c->h.out + rill_min(high / c->h.stride + 1, c->h.out);
     for (int64_t row = first, rows; row < end; row += rows) {
         rows = rows_at_once(p, row, end);
         back_product(p, task, &o, row, rows, task->thread_scratch,
@@ -626,10 +614,10 @@ rill_status rill_conv_unrolled_prepare_filter(rill_call *call, rill_error *err)
     if (!rill_type_bytes(&call->out[0], &bytes)) return rill_nomem(err, "filter gradient");
     double parts = rill_conv_flops(c) / UNIT_FLOPS + 1;
     if (parts > PARTS) parts = PARTS;
-    p->parts = min((int64_t)parts, all_rows(c) * c->w.out / PART_PIXELS);
-    p->parts = max(1, min(p->parts, PART_BYTES / max(1, (int64_t)bytes)));
-    p->rows = max(1, ceil_div(all_rows(c), p->parts));
-    p->parts = max(1, ceil_div(all_rows(c), p->rows));
+    p->parts = rill_min((int64_t)parts, all_rows(c) * c->w.out / PART_PIXELS);
+    p->parts = rill_max(1, rill_min(p->parts, PART_BYTES / rill_max(1, (int64_t)bytes)));
+    p->rows = rill_max(1, rill_ceil_div(all_rows(c), p->parts));
+    p->parts = rill_max(1, rill_ceil_div(all_rows(c), p->rows));
     plan_tiles(p, p->parts * c->group);
     call->units[0] = p->parts * c->group * p->tiles;
     if (p->parts > 1) {
@@ -655,7 +643,7 @@ static void sum_part(const plan *p, const rill_task *task)
     g.trans_a = !c->nchw;
     g.trans_b = c->nchw;
     g.ldc = c->nchw ? depth : c->cout;
-    const int64_t end = min((at.part + 1) * p->rows, all_rows(c));
+    const int64_t end = rill_min((at.part + 1) * p->rows, all_rows(c));
     int64_t row = at.part * p->rows;
     if (at.n_co <= 0 || depth == 0) return;
     if (row >= end || c->w.out == 0) rill_gemm_run(&g); /* k = 0: zeros */
@@ -699,7 +687,7 @@ rill_status rill_conv_unrolled_filter(const rill_task *task)
         return RILL_OK;
     }
     const int64_t count = filter_count(&p->c), i0 = task->unit * TREE_GRAIN;
-    const int64_t i1 = min(i0 + TREE_GRAIN, count);
+    const int64_t i1 = rill_min(i0 + TREE_GRAIN, count);
     (task->call->in[0].dtype == RILL_F32 ? add_parts_f32 : add_parts_f64)(
         task->scratch, count, p->parts, i0, i1, task->out[0]);
     return RILL_OK;

@@ -8,6 +8,7 @@
 #include "ops/gemm.h"
 
 #include "ops/blas.h"
+#include "ops/ops.h"
 
 /* ---- the kernel ------------------------------------------------------------------------------ */
 
@@ -82,16 +83,11 @@ static tile_rule rule_of(const rill_gemm *g)
 
 enum { MAX_TILES = 64, ENOUGH_ROWS = 24 };
 
-static int64_t round_up(int64_t x, int64_t step)
-{
-    return (x + step - 1) / step * step;
-}
-
 /* Equal tiles of a multiple of `step`; the last one is never a single row or column, which would
  * take another path than the rest. */
 static int64_t tile_size(int64_t size, int64_t tiles, int64_t step)
 {
-    int64_t tile = round_up((size + tiles - 1) / tiles, step);
+    int64_t tile = rill_round_up((size + tiles - 1) / tiles, step);
     while (tile < size && size % tile == 1) tile += step;
     return tile < size ? tile : size;
 }

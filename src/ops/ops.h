@@ -40,6 +40,27 @@
         .name = name_, .type = type_, .required = true, .doc = doc_ \
     }
 
+static inline int64_t rill_min(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int64_t rill_max(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Of numbers that are not negative; step is positive. */
+static inline int64_t rill_ceil_div(int64_t a, int64_t step)
+{
+    return (a + step - 1) / step;
+}
+
+static inline int64_t rill_round_up(int64_t a, int64_t step)
+{
+    return rill_ceil_div(a, step) * step;
+}
+
 /* Units of at most `grain` elements (a fixed number, so results and splits depend on shapes only).
  */
 static inline int64_t rill_units(int64_t count, int64_t grain)

@@ -168,11 +168,6 @@ static rill_status prepare_avg_gradient(rill_call *call, rill_error *err)
     return RILL_OK;
 }
 
-static int64_t min(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* ---- channels-last kernels ------------------------------------------------------------------- */
 
 static bool accepts(const rill_call *call, uint32_t x)
@@ -201,7 +196,7 @@ static bool rows_of(const rill_task *task, int64_t *row, int64_t *end)
 {
     const plan *p = plan_in(task->call);
     *row = task->unit * p->rows;
-    *end = min(*row + p->rows, p->pool.images * p->pool.h.out);
+    *end = rill_min(*row + p->rows, p->pool.images * p->pool.h.out);
     return *row < *end && p->pool.w.out > 0 && p->pool.channels > 0;
 }
 
@@ -243,8 +238,8 @@ static part part_of(const rill_task *task)
     const plan *p = plan_in(task->call);
     part at = {.image = task->unit / p->blocks * p->images,
                .c0 = task->unit % p->blocks * RILL_POOL_BLOCK};
-    at.end = min(at.image + p->images, p->pool.images);
-    at.c1 = min(at.c0 + RILL_POOL_BLOCK, p->pool.channels);
+    at.end = rill_min(at.image + p->images, p->pool.images);
+    at.c1 = rill_min(at.c0 + RILL_POOL_BLOCK, p->pool.channels);
     return at;
 }
 

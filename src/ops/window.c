@@ -51,11 +51,6 @@ rill_status rill_window_check(const rill_infer *c)
 
 /* ---- sizes ----------------------------------------------------------------------------------- */
 
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return a / b + (a % b > 0);
-}
-
 static int64_t extent_of(const rill_window_axis *a)
 {
     return (a->kernel - 1) * a->dilation + 1;
@@ -95,7 +90,7 @@ rill_window_axis rill_window_axis_of(const rill_window_attrs *w, int axis, int64
     rill_window_axis a = axis_attrs(w, axis, kernel);
     a.in = in;
     if (w->same) {
-        a.out = ceil_div(in, a.stride);
+        a.out = rill_ceil_div(in, a.stride);
         const int64_t total = (a.out - 1) * a.stride + extent_of(&a) - in;
         a.before = total > 0 ? total / 2 : 0;
         a.after = total > 0 ? total - a.before : 0;

@@ -84,7 +84,7 @@ rill_status rill_window_infer_axis(const rill_infer *c, const rill_window_attrs 
 static inline void rill_window_cells(const rill_window_axis *a, int64_t o, int64_t *first,
                                      int64_t *end)
 {
-    const int64_t start = o * a->stride - a->before; /* may be negative */
+    const int64_t start = o * a->stride - a->before;                   /* may be negative */
     if (start >= 0 && start + (a->kernel - 1) * a->dilation < a->in) { /* inside: no division */
         *first = 0;
         *end = a->kernel;
