@@ -1,40 +1,11 @@
 /* Random graphs of elementwise ops, reductions and products that the fusion passes have groups for,
  * with random values fetched: these are there, and all bits are those of level 0, on special values
  * (NaN, infinities, both zeros, denormals). Groups form: many nodes become few. */
-#include "pass_bits.h"
+#include "pass_fuzz.h"
 
 #include <stdio.h>
 
 enum { N_GRAPHS = 1000, N_OPS = 40, ROWS = 19, COLUMNS = 23 };
-
-typedef struct fuzz {
-    rill_graph *g;
-    rill_random r;
-    rill_value pool[N_OPS + 8];
-    size_t n;
-} fuzz;
-
-static uint32_t below(fuzz *f, uint32_t n)
-{
-    return (uint32_t)rill_random_below(&f->r, n);
-}
-
-static rill_type type_of(const fuzz *f, rill_value v)
-{
-    return rill_value_type(f->g, v);
-}
-
-/* Mostly one of the newest values, so that groups overlap. */
-static rill_value pick(fuzz *f)
-{
-    if (below(f, 4) == 0) return f->pool[below(f, (uint32_t)f->n)];
-    return f->pool[f->n - 1 - below(f, f->n < 6 ? (uint32_t)f->n : 6)];
-}
-
-static void add(fuzz *f, rill_value v)
-{
-    if (rill_valid(v)) f->pool[f->n++] = v;
-}
 
 static bool broadcasts(const rill_shape *a, const rill_shape *b)
 {

@@ -1,40 +1,11 @@
 /* Random small graphs of ops, constants and shapes that the rules of simplify and fold look for, on
  * special values (NaN, infinities, both zeros, denormals, the ends of the integers): level 1 gives
  * the bits of level 0, and gives them on plain kernels too. */
-#include "pass_bits.h"
+#include "pass_fuzz.h"
 
 #include <stdio.h>
 
 enum { N_GRAPHS = 600, N_OPS = 12 };
-
-typedef struct fuzz {
-    rill_graph *g;
-    rill_random r;
-    rill_value pool[3 * N_OPS + 8];
-    size_t n;
-} fuzz;
-
-static uint32_t below(fuzz *f, uint32_t n)
-{
-    return (uint32_t)rill_random_below(&f->r, n);
-}
-
-static rill_type type_of(const fuzz *f, rill_value v)
-{
-    return rill_value_type(f->g, v);
-}
-
-/* One of the newest values, or any. */
-static rill_value pick(fuzz *f)
-{
-    if (below(f, 3) == 0) return f->pool[below(f, (uint32_t)f->n)];
-    return f->pool[f->n - 1 - below(f, f->n < 4 ? (uint32_t)f->n : 4)];
-}
-
-static void add(fuzz *f, rill_value v)
-{
-    if (rill_valid(v) && f->n < RILL_LEN(f->pool)) f->pool[f->n++] = v;
-}
 
 /* A constant that rules look for, of v's dtype: a scalar, a row, a tensor like v. */
 static rill_value neutral(fuzz *f, rill_value v)
