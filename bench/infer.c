@@ -4,47 +4,11 @@
  *   bench_infer GRAPH.json [BATCH [THREADS [SECONDS [LEVEL]]]]
  *
  * Fetches the graph's first output. */
-#include "rill/rill.h"
+#include "bench.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #define MAX_RUNS 100000
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static void must(rill_status st, const char *what, const rill_error *err)
-{
-    if (st == RILL_OK) return;
-    fprintf(stderr, "bench_infer: %s: %s\n", what, err->message);
-    exit(1);
-}
-
-static rill_tensor *draw(const rill_graph *g, rill_value input, int64_t batch)
-{
-    rill_error err;
-    rill_tensor *t;
-    rill_type type = rill_value_type(g, input);
-    for (int i = 0; i < type.shape.rank; i++)
-        if (type.shape.dims[i] < 0) type.shape.dims[i] = batch;
-    must(rill_tensor_create(NULL, type.dtype, type.shape, &t, &err), "tensor", &err);
-    for (int64_t i = 0; type.dtype == RILL_F32 && i < rill_tensor_count(t); i++)
-        ((float *)rill_tensor_data(t))[i] = (float)rand() / ((float)RAND_MAX + 1.0f);
-    return t;
-}
 
 /* The times of the process's stages, in seconds. */
 typedef struct stages {

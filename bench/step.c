@@ -10,13 +10,10 @@
  * `start_bytes` and `peak_bytes` are the process's resident memory when it begins and at its peak;
  * `planned_bytes` is what rill says before the first run that it needs: arena, constants, variables
  * and their next values. */
-#include "rill/rill.h"
+#include "bench.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MAX_STEPS 100000
@@ -34,13 +31,6 @@ typedef struct runner {
     int n;
 } runner;
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* 0 where the system does not say. */
 static long long resident_bytes(void)
 {
@@ -49,36 +39,6 @@ static long long resident_bytes(void)
     if (f && fscanf(f, "%lld %lld", &pages, &resident) != 2) resident = 0;
     if (f) fclose(f);
     return resident * sysconf(_SC_PAGESIZE);
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static void die(const char *what, const rill_error *err)
-{
-    fprintf(stderr, "bench_step: %s: %s\n", what, err->message);
-    exit(1);
-}
-
-static rill_tensor *draw(const rill_graph *g, rill_value input, int64_t batch)
-{
-    rill_error err;
-    rill_tensor *t;
-    rill_type type = rill_value_type(g, input);
-    for (int i = 0; i < type.shape.rank; i++)
-        if (type.shape.dims[i] < 0) type.shape.dims[i] = batch;
-    if (rill_tensor_create(NULL, type.dtype, type.shape, &t, &err) != RILL_OK) die("tensor", &err);
-    for (int64_t i = 0; i < rill_tensor_count(t); i++) {
-        int r = rand();
-        if (type.dtype == RILL_F32)
-            ((float *)rill_tensor_data(t))[i] = (float)r / ((float)RAND_MAX + 1.0f);
-        else if (type.dtype == RILL_I32)
-            ((int32_t *)rill_tensor_data(t))[i] = r % 10;
-    }
-    return t;
 }
 
 static void hash(uint64_t *h, const rill_tensor *t)
@@ -105,7 +65,7 @@ static void print(runner *r, const rill_graph *g, rill_run_options *o, int64_t b
     rill_program_info info;
     struct rusage usage;
     const rill_program *program;
-    if (rill_session_program(r->session, o, &program, &err) != RILL_OK) die("program", &err);
+    must(rill_session_program(r->session, o, &program, &err), "program", &err);
     rill_program_get_info(program, &info);
     getrusage(RUSAGE_SELF, &usage);
     qsort(r->times, (size_t)r->n, sizeof *r->times, by_value);
@@ -128,7 +88,7 @@ static void step(runner *r, const rill_graph *g, rill_run_options *o, int i, boo
     rill_error err;
     o->results = &r->loss;
     double before = now();
-    if (rill_session_run(r->session, o, &err) != RILL_OK) die("run", &err);
+    must(rill_session_run(r->session, o, &err), "run", &err);
     if (warm) r->sum += r->times[r->n++] = (now() - before) * 1e3;
     if (i + 1 == DIGEST_STEPS) take_digest(r, g);
 }
@@ -148,8 +108,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: bench_step GRAPH.json [BATCH [THREADS [SECONDS [LEVELS]]]]\n");
         return 2;
     }
-    if (rill_graph_load(NULL, argv[1], &g, &err) != RILL_OK) die(argv[1], &err);
-    if (rill_graph_prepare_training(g, NULL, &err) != RILL_OK) die(argv[1], &err);
+    must(rill_graph_load(NULL, argv[1], &g, &err), argv[1], &err);
+    must(rill_graph_prepare_training(g, NULL, &err), argv[1], &err);
     const rill_training *t = rill_graph_training(g);
     for (int k = 0; k < n_levels; k++) {
         rill_session_options so = RILL_SESSION_OPTIONS_INIT;
@@ -157,8 +117,8 @@ int main(int argc, char **argv)
         so.level = runners[k].level = levels[k] - '0';
         so.flush_denormals = true;
         runners[k].times = calloc(MAX_STEPS, sizeof(double));
-        if (!runners[k].times || rill_session_create(g, &so, &runners[k].session, &err) != RILL_OK)
-            die("session", &err);
+        if (!runners[k].times) return fprintf(stderr, "out of memory\n"), 1;
+        must(rill_session_create(g, &so, &runners[k].session, &err), "session", &err);
     }
 
     rill_feed feeds[2] = {{t->inputs[0], draw(g, t->inputs[0], batch)}};
