@@ -137,6 +137,9 @@ RILL_API rill_value rill_unsqueeze(rill_graph *g, rill_value x, const int64_t *a
 RILL_API rill_value rill_transpose(rill_graph *g, rill_value x, const int64_t *perm, size_t n_perm);
 RILL_API rill_value rill_broadcast_to(rill_graph *g, rill_value x, rill_shape shape);
 RILL_API rill_value rill_concat(rill_graph *g, const rill_value *xs, size_t n, int64_t axis);
+/* Output 0; the other parts are rill_output_of(g, y, k). The sizes add up to x's along axis. */
+RILL_API rill_value rill_split(rill_graph *g, rill_value x, const int64_t *sizes, size_t n,
+                               int64_t axis);
 /* Python's x[start:end:step] on the given axes (NULL: the first n); steps NULL: ones, negative
  * steps allowed; bounds are clamped. */
 RILL_API rill_value rill_slice(rill_graph *g, rill_value x, const int64_t *starts,

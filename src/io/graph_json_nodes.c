@@ -165,8 +165,8 @@ static rill_status load_attrs(walk *w, const rill_op *op, rill_json object, rill
 static const char *const later_ops[] = {
     "avg_pool1d", "avg_pool3d", "conv1d",           "conv2d_transpose",
     "conv3d",     "cumsum",     "depthwise_conv2d", "flip",
-    "max_pool1d", "max_pool3d", "reduce_prod",      "split",
-    "stack",      "tile",
+    "max_pool1d", "max_pool3d", "reduce_prod",      "stack",
+    "tile",
 };
 
 static rill_status find_op(const rill_loader *l, rill_json v, const rill_op **op)

@@ -148,6 +148,18 @@ static void test_contiguous_slices_are_views(void **state)
     end(&w);
 }
 
+static void test_parts_of_a_split_are_views(void **state)
+{
+    (void)state;
+    network w = begin();
+    const int64_t sizes[] = {3, 0, 5};
+    const rill_value parts = rill_split(w.g, w.x, sizes, 3, 0);
+    fetch(&w, rill_exp(w.g, rill_output_of(w.g, parts, 0)));
+    fetch(&w, rill_exp(w.g, rill_output_of(w.g, parts, 2)));
+    assert_int_equal(steps(&w), 2);
+    end(&w);
+}
+
 static void test_other_slices_are_not(void **state)
 {
     (void)state;
@@ -333,6 +345,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_contiguous_slices_are_views),
+        cmocka_unit_test(test_parts_of_a_split_are_views),
         cmocka_unit_test(test_other_slices_are_not),
         cmocka_unit_test(test_transposes_that_move_nothing_are_views),
         cmocka_unit_test(test_a_view_must_not_cost_memory),

@@ -284,6 +284,26 @@ static void test_reshape_through_symbols(void **state)
     rill_graph_destroy(s.g);
 }
 
+static void test_split(void **state)
+{
+    (void)state;
+    scene s = set_up();
+    const int64_t sizes[] = {20, 8};
+    rill_value parts = rill_split(s.g, s.x, sizes, 2, -1);
+    expect_type(&s, parts, "f32[batch,28,20]");
+    expect_type(&s, rill_output_of(s.g, parts, 1), "f32[batch,28,8]");
+    expect_failure(s, rill_split(rill_named(s.g, "p"), s.x, sizes, 1, 1),
+                   "split \"p\": sizes add up to 20, but axis 1 of x is 28 (x: f32[batch,28,28])");
+    s = set_up();
+    expect_failure(s, rill_split(rill_named(s.g, "p"), s.x, sizes, 2, 0),
+                   "split \"p\": sizes add up to 28, but axis 0 of x is batch (x: "
+                   "f32[batch,28,28])");
+    s = set_up();
+    expect_failure(s, rill_split(rill_named(s.g, "p"), s.x, (int64_t[]){29, -1}, 2, 1),
+                   "split \"p\": attribute \"sizes\": expected 1 to 64 integers of 0 or more, got "
+                   "[29, -1]");
+}
+
 static void test_reshape_errors(void **state)
 {
     (void)state;
@@ -386,6 +406,7 @@ int main(void)
         cmocka_unit_test(test_concat_and_its_parts),
         cmocka_unit_test(test_fills),
         cmocka_unit_test(test_reshape_through_symbols),
+        cmocka_unit_test(test_split),
         cmocka_unit_test(test_reshape_errors),
         cmocka_unit_test(test_broadcast_errors),
         cmocka_unit_test(test_slices_and_joins_of_symbols),
