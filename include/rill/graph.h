@@ -193,6 +193,14 @@ RILL_API RILL_NODISCARD rill_status rill_graph_text(const rill_graph *g, char **
  * text form says of it. Free it with rill_string_free. */
 RILL_API RILL_NODISCARD rill_status rill_graph_node_text(const rill_graph *g, size_t node,
                                                          char **out, rill_error *err);
+/* What a formula calls a value; NULL: the name of the value, in quotes if it is no word, or the
+ * number if it is a constant of one element. */
+typedef const char *(*rill_formula_name_fn)(void *user, rill_value v);
+/* The formula of an op node with the node's own names and attributes in place of the descriptor's:
+ * "h = tanh(x w + b)". `name` may be NULL. Free it with rill_string_free. */
+RILL_API RILL_NODISCARD rill_status rill_graph_node_formula(const rill_graph *g, size_t node,
+                                                            rill_formula_name_fn name, void *user,
+                                                            char **out, rill_error *err);
 /* "f32[batch,784]" into buf; returns buf. */
 RILL_API const char *rill_type_text(const rill_graph *g, const rill_type *type, char *buf,
                                     size_t size);

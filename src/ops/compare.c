@@ -358,7 +358,7 @@ const rill_op rill_op_cast = {
     .name = "cast",
     .family = "elementwise",
     .summary = "Another dtype.",
-    .formula = "y = x as dtype `to`",
+    .formula = "y = to(x)",
     .doc =
         "Float to integer truncates towards zero and saturates; NaN gives 0. Integer to smaller "
         "integer wraps. To bool: whether x is not 0. The gradient passes between floats, else it "

@@ -152,7 +152,7 @@ const rill_op rill_op_concat = {
     .name = "concat",
     .family = "shape",
     .summary = "Tensors one after another along an axis.",
-    .formula = "y = [x0, x1, ...] along axis",
+    .formula = "y = [xs...] along axis",
     .inputs = concat_in,
     .n_inputs = 1,
     .outputs = concat_out,

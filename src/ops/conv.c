@@ -458,7 +458,8 @@ const rill_op rill_op_conv2d = {
     .summary = "2-d convolution: cross-correlation of each image with a bank of filters.",
     .formula = "y[n, i, j, o] = bias[o] + sum_{u, v, c} x[n, s i + d u - p, s j + d v - p, c] "
                "filter[u, v, c, o]",
-    .doc = "The filter is not flipped. A stride that does not fit the sizes is an error unless "
+    .doc = "s, d and p are strides, dilations and pads. The filter is not flipped. A stride that "
+           "does not fit the sizes is an error unless "
            "rounding says floor or ceil. Cells outside of x count as zero. Filters are HWIO for "
            "NHWC and OIHW for NCHW.",
     .inputs = forward_inputs,

@@ -345,7 +345,7 @@ const rill_op rill_op_packed_conv2d = {
     .name = "packed_conv2d",
     .family = "fused",
     .summary = "fused_conv2d with a filter that pack_filter has prepared.",
-    .formula = "y_k = epilogue_k(conv2d(x, filter), extras)",
+    .formula = "y_k = epilogue_k(conv2d(x, packed), extras)",
     .doc = "Made by the compiler, which packs what does not change from run to run only once.",
     .inputs = inputs,
     .n_inputs = RILL_LEN(inputs),

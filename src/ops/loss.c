@@ -118,7 +118,7 @@ static rill_value reduce(rill_graph *g, rill_value losses, const rill_attr *attr
     }
 }
 
-/* log(max(p, 1e-7)) */
+/* log(max(prediction, 1e-7)) */
 static rill_value log_probability(rill_graph *g, rill_value p)
 {
     return rill_log(g, rill_maximum(g, p, rill_scalar(g, dtype_of(g, p), PROBABILITY_FLOOR)));
@@ -410,44 +410,48 @@ static const rill_op_case cases_sigmoid_cross_entropy[] = {
 };
 
 LOSS(mean_squared_error, value_ports, infer_elements, .summary = "Squared difference.",
-     .formula = "loss = mean((p - t)^2)", .gradient = RILL_GRADIENT_EXPAND,
-     .doc = "One loss an element. No factor 1/2: the gradient is 2 (p - t) / n.")
+     .formula = "loss = mean((prediction - target)^2)", .gradient = RILL_GRADIENT_EXPAND,
+     .doc = "One loss an element. No factor 1/2: the gradient is 2 (prediction - target) / n.")
 
 LOSS(binary_cross_entropy, probability_ports, infer_elements,
      .summary = "Cross-entropy of probabilities of yes or no.",
-     .formula = "loss = -mean(t log(p) + (1 - t) log(1 - p))", .gradient = RILL_GRADIENT_EXPAND,
-     .doc =
-         "One loss an element. Probabilities enter the logarithm as max(p, 1e-7). For the output "
-         "of a sigmoid, sigmoid_cross_entropy on its input is more accurate.")
+     .formula = "loss = -mean(target ln(prediction) + (1 - target) ln(1 - prediction))",
+     .gradient = RILL_GRADIENT_EXPAND,
+     .doc = "One loss an element. Probabilities enter the logarithm as max(prediction, 1e-7). For "
+            "the output "
+            "of a sigmoid, sigmoid_cross_entropy on its input is more accurate.")
 
 LOSS(categorical_cross_entropy, probability_ports, infer_classes,
      .summary = "Cross-entropy of class probabilities and one-hot targets.",
-     .formula = "loss = mean over rows of -sum(t log(p))", .gradient = RILL_GRADIENT_EXPAND,
+     .formula = "loss = mean over rows of -sum(target ln(prediction))",
+     .gradient = RILL_GRADIENT_EXPAND,
      .doc = "One loss a row: sums over the last axis. Probabilities enter the logarithm as "
-            "max(p, 1e-7) and are not normalised. For the output of a softmax, "
+            "max(prediction, 1e-7) and are not normalised. For the output of a softmax, "
             "softmax_cross_entropy on its input is more accurate.")
 
 LOSS(sparse_categorical_cross_entropy, probability_label_ports, infer_labels,
      .summary = "Cross-entropy of class probabilities and class numbers.",
-     .formula = "loss = mean over rows of -log(p[t])", .gradient = RILL_GRADIENT_EXPAND,
+     .formula = "loss = mean over rows of -ln(prediction[target])",
+     .gradient = RILL_GRADIENT_EXPAND,
      .doc = "As categorical_cross_entropy, with targets given as numbers. A label outside "
             "0..classes-1 is an error of the run that names node and element.")
 
 LOSS(softmax_cross_entropy, logit_ports, infer_classes,
      .summary = "Cross-entropy of softmax(logits) and target probabilities.",
-     .formula = "loss = mean over rows of -sum(t log_softmax(x))", .gradient = RILL_GRADIENT_VJP,
-     .vjp = vjp_softmax_cross_entropy,
+     .formula = "loss = mean over rows of -sum(target ln(softmax(logits)))",
+     .gradient = RILL_GRADIENT_VJP, .vjp = vjp_softmax_cross_entropy,
      .doc = "One loss a row: sums over the last axis. Targets need not add up to 1. "
-            "Gradient: softmax(x) sum(t) - t.")
+            "Gradient: softmax(logits) sum(target) - target.")
 
 LOSS(sparse_softmax_cross_entropy, logit_label_ports, infer_labels,
      .summary = "Cross-entropy of softmax(logits) and class numbers.",
-     .formula = "loss = mean over rows of -log_softmax(x)[t]", .gradient = RILL_GRADIENT_VJP,
-     .vjp = vjp_sparse_softmax_cross_entropy,
+     .formula = "loss = mean over rows of -ln(softmax(logits)[target])",
+     .gradient = RILL_GRADIENT_VJP, .vjp = vjp_sparse_softmax_cross_entropy,
      .doc = "One loss a row. A label outside 0..classes-1 is an error of the run that names node "
-            "and element. Gradient: softmax(x) - one_hot(t).")
+            "and element. Gradient: softmax(logits) - one_hot(target).")
 
 LOSS(sigmoid_cross_entropy, logit_ports, infer_elements,
      .summary = "Cross-entropy of sigmoid(logits) and targets of yes or no.",
-     .formula = "loss = mean(t softplus(-x) + (1 - t) softplus(x))", .gradient = RILL_GRADIENT_VJP,
-     .vjp = vjp_sigmoid_cross_entropy, .doc = "One loss an element. Gradient: sigmoid(x) - t.")
+     .formula = "loss = mean(target softplus(-logits) + (1 - target) softplus(logits))",
+     .gradient = RILL_GRADIENT_VJP, .vjp = vjp_sigmoid_cross_entropy,
+     .doc = "One loss an element. Gradient: sigmoid(logits) - target.")

@@ -222,6 +222,43 @@ static void for_each_case(case_judge judge)
     assert_int_equal(n_failures, 0);
 }
 
+/* "<V7>": can't stand in a formula by chance. */
+static const char *marked(void *user, rill_value v)
+{
+    (void)user;
+    static char mark[32];
+    snprintf(mark, sizeof mark, "<V%u>", v.ref);
+    return mark;
+}
+
+/* With a node's names put in, a formula speaks of its first output and of every input that is read.
+ */
+static void judge_formula(const rill_case *c, const rill_op *op, const char *what)
+{
+    rill_error err;
+    char *text;
+    size_t node = (size_t)rill_value_node(c->graph, c->node);
+    if (rill_graph_node_formula(c->graph, node, marked, NULL, &text, &err) != RILL_OK) {
+        complain("%s: %s", what, err.message);
+        return;
+    }
+    if (!strstr(text, marked(NULL, c->node)))
+        complain("%s: the formula does not name the output: %s", what, text);
+    for (size_t i = 0; i < c->n_inputs; i++) {
+        const rill_port *port = rill_port_of(op, i);
+        if (!rill_valid(c->inputs[i]) || (port->flags & RILL_PORT_SHAPE_ONLY)) continue;
+        if (!strstr(text, marked(NULL, c->inputs[i])))
+            complain("%s: the formula does not name input %zu: %s", what, i, text);
+    }
+    rill_string_free(NULL, text);
+}
+
+static void test_formulas_name_what_they_compute_with(void **state)
+{
+    (void)state;
+    for_each_case(judge_formula);
+}
+
 static void judge_expected(const rill_case *c, const rill_op *op, const char *what)
 {
     (void)op;
@@ -452,6 +489,7 @@ int main(int argc, char **argv)
     if (argc > 1) only = argv[1];
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_descriptors_are_complete),
+        cmocka_unit_test(test_formulas_name_what_they_compute_with),
         cmocka_unit_test(test_expected_values),
         cmocka_unit_test(test_reference_kernels),
         cmocka_unit_test(test_threads_and_runs_give_the_same_bits),
