@@ -8,14 +8,28 @@
 extern "C" {
 #endif
 
+/* One event of the walk from the ys back to the xs. Nodes inside a composite that is differentiated
+ * through its expansion stand behind the caller's nodes, and follow the composite's own events. */
+typedef struct rill_gradient_flow {
+    size_t node; /* where the walk is */
+    bool sum;    /* true: all contributions to output `port` of the node, added. false: what the
+                    node contributes to the value at its input `port` */
+    uint32_t port;
+    rill_value value;     /* that output or input */
+    rill_value cotangent; /* its cotangent, or the part of it that comes from here */
+} rill_gradient_flow;
+
 typedef struct rill_gradients_options {
     size_t struct_size;
     /* One for each y, of its type, or NULL for ones; an invalid entry means ones. */
     const rill_value *cotangents;
+    /* Is told of each event, as it is built: who contributes what to which gradient (NULL). */
+    void (*flow)(void *user, const rill_gradient_flow *event);
+    void *flow_user;
 } rill_gradients_options;
-#define RILL_GRADIENTS_OPTIONS_INIT          \
-    {                                        \
-        sizeof(rill_gradients_options), NULL \
+#define RILL_GRADIENTS_OPTIONS_INIT                      \
+    {                                                    \
+        sizeof(rill_gradients_options), NULL, NULL, NULL \
     }
 
 /* Appends to g the gradient of sum_k <cotangent_k, y_k> with respect to each x, and sets grads[i],

@@ -75,6 +75,12 @@ RILL_API RILL_NODISCARD rill_status rill_gradcheck_op(rill_context *ctx, const r
                                                       const rill_gradcheck_options *options,
                                                       rill_gradcheck_report **out, rill_error *err);
 
+/* g rebuilt with f64 in place of f32: inputs, variables (with the same initial values before they
+ * are rounded), constants and all ops, under their names; without outputs, updates and training
+ * block. Fails where an op takes no f64. */
+RILL_API RILL_NODISCARD rill_status rill_graph_to_f64(const rill_graph *g, rill_graph **out,
+                                                      rill_error *err);
+
 /* ---- random graphs --------------------------------------------------------------------------- */
 
 typedef struct rill_random_graph_options {

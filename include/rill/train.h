@@ -50,6 +50,12 @@ typedef struct rill_optimizer {
 RILL_API RILL_NODISCARD rill_status rill_optimize(rill_graph *g, rill_value loss,
                                                   const rill_value *variables, size_t n_variables,
                                                   const rill_optimizer *optimizer, rill_error *err);
+/* The same with gradients that the caller has built (summed over several losses, accumulated,
+ * changed by hand): gradients[i] has the type of variables[i]. */
+RILL_API RILL_NODISCARD rill_status rill_apply_gradients(rill_graph *g, const rill_value *variables,
+                                                         const rill_value *gradients, size_t n,
+                                                         const rill_optimizer *optimizer,
+                                                         rill_error *err);
 /* Adds running-statistics updates for each batch_norm whose inputs 3 and 4 are non-trainable
  * variables and have no update yet. */
 RILL_API RILL_NODISCARD rill_status rill_update_statistics(rill_graph *g, rill_error *err);
@@ -103,8 +109,8 @@ RILL_API const rill_training *rill_graph_training(const rill_graph *g);
 typedef struct rill_dataset rill_dataset;
 
 /* "synthetic:digits|spirals|xor|regression[?rows=N&seed=S]", an IDX folder, or a CSV file. `split`:
- * "train" or "test". Data sets made by rill depend on (name, rows, split, seed) alone; a seed in the
- * spec takes the place of `seed`. */
+ * "train" or "test". Data sets made by rill depend on (name, rows, split, seed) alone; a seed in
+ * the spec takes the place of `seed`. */
 RILL_API RILL_NODISCARD rill_status rill_dataset_open(rill_context *ctx, const char *spec,
                                                       const char *split, uint64_t seed,
                                                       rill_dataset **out, rill_error *err);
@@ -158,9 +164,9 @@ typedef struct rill_fit_options {
         sizeof(rill_fit_options), 0, 0, 0, 0, NULL, false, NULL, NULL \
     }
 
-/* Makes a graph ready for evaluate and predict by its training block: fills in what the block leaves
- * out (last input: the target, the others: inputs, first output: the prediction) and adds the
- * metrics as nodes metric/NAME. May be called again. */
+/* Makes a graph ready for evaluate and predict by its training block: fills in what the block
+ * leaves out (last input: the target, the others: inputs, first output: the prediction) and adds
+ * the metrics as nodes metric/NAME. May be called again. */
 RILL_API RILL_NODISCARD rill_status rill_graph_prepare_evaluation(rill_graph *g, rill_error *err);
 /* Makes a graph ready for fit by its training block: loss gradient, optimiser updates, running
  * statistics, metrics. Call once, before the session is created. `optimizer` NULL: the block's. */

@@ -26,6 +26,7 @@ typedef struct walk {
     rill_graph *g;
     rill_context *ctx;
     rill_error *err;
+    const rill_gradients_options *options;
     bool *active; /* by value */
     size_t cap_active;
     uint32_t *head; /* by value: 1 + contribution */
@@ -78,6 +79,15 @@ static rill_status contribute(walk *w, rill_value v, rill_value cotangent)
     w->head[v.ref - 1] = (uint32_t)(n + 1);
     w->n_contributions = n + 1;
     return RILL_OK;
+}
+
+/* Tells the caller's hook what flows where. */
+static void tell(const walk *w, size_t node, bool sum, uint32_t port, rill_value value,
+                 rill_value cotangent)
+{
+    if (w->options->flow && rill_valid(cotangent))
+        w->options->flow(w->options->flow_user,
+                         &(rill_gradient_flow){node, sum, port, value, cotangent});
 }
 
 /* ---- names: the caller's scopes are laid aside, everything built goes under grad/ --------------
@@ -382,7 +392,7 @@ static bool fit_ports(walk *w, const rill_node_s *n)
 }
 
 /* The node's cotangents, w->dy, through its vjp to its inputs. */
-static rill_status flow_vjp(walk *w, const rill_node_s *n)
+static rill_status flow_vjp(walk *w, size_t node, const rill_node_s *n)
 {
     for (uint32_t i = 0; i < n->n_inputs; i++) {
         w->wants[i] = wants_input(w, n, i);
@@ -397,6 +407,7 @@ static rill_status flow_vjp(walk *w, const rill_node_s *n)
             !types_agree(rill_type_of(w->g, n->inputs[i]), rill_type_of(w->g, w->dx[i])))
             return wrong_type(w, n, "input", i, n->inputs[i], w->dx[i]);
         RILL_TRY(contribute(w, n->inputs[i], w->dx[i]));
+        tell(w, node, false, i, n->inputs[i], w->dx[i]);
     }
     return RILL_OK;
 }
@@ -469,8 +480,10 @@ static rill_status flow_node(walk *w, size_t node, bool outer)
     bool any;
     tag_begin(w, node);
     rill_status status = gather_cotangents(w, &n, outer, &any);
+    for (uint32_t k = 0; status == RILL_OK && k < n.n_outputs; k++)
+        tell(w, node, true, k, w->y[k], w->dy[k]);
     bool on = status == RILL_OK && any && n.kind == RILL_NODE_OP && wants_any(w, &n);
-    if (on && n.op->gradient == RILL_GRADIENT_VJP) status = flow_vjp(w, &n);
+    if (on && n.op->gradient == RILL_GRADIENT_VJP) status = flow_vjp(w, node, &n);
     tag_end(w);
     if (on && n.op->gradient == RILL_GRADIENT_EXPAND) status = flow_expansion(w, node);
     return status;
@@ -586,7 +599,7 @@ rill_status rill_gradients(rill_graph *g, const rill_value *ys, size_t n_ys, con
     RILL_TRY(check_values(g, xs, n_xs, "xs", err));
     RILL_TRY(check_cotangents(g, ys, n_ys, o.cotangents, err));
     if (n_xs == 0 || n_ys == 0) return RILL_OK;
-    walk w = {.g = g, .ctx = g->ctx, .err = err};
+    walk w = {.g = g, .ctx = g->ctx, .err = err, .options = &o};
     rill_status status = differentiate(&w, ys, n_ys, xs, n_xs, grads, o.cotangents);
     walk_free(&w);
     return status;

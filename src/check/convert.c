@@ -114,3 +114,18 @@ rill_status rill_graph_in_f64(const rill_graph *g, const bool *needed, const int
     *out = to;
     return RILL_OK;
 }
+
+rill_status rill_graph_to_f64(const rill_graph *g, rill_graph **out, rill_error *err)
+{
+    *out = NULL;
+    if (rill_graph_status(g) != RILL_OK)
+        return rill_fail(err, rill_graph_status(g), "%s", rill_graph_error(g)->message);
+    bool *needed = rill_alloc_zero(g->ctx, g->n_nodes + 1, sizeof *needed);
+    rill_value *map = rill_alloc_zero(g->ctx, g->n_values + 1, sizeof *map);
+    rill_status status = needed && map ? RILL_OK : rill_nomem(err, "graph in f64");
+    for (size_t i = 0; status == RILL_OK && i < g->n_nodes; i++) needed[i] = true;
+    if (status == RILL_OK) status = rill_graph_in_f64(g, needed, NULL, out, map, err);
+    rill_free(g->ctx, map, (g->n_values + 1) * sizeof *map);
+    rill_free(g->ctx, needed, (g->n_nodes + 1) * sizeof *needed);
+    return status;
+}

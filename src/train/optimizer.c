@@ -1,4 +1,5 @@
-/* optimizer.c: rill_optimize: from a loss to the updates of its variables, as more graph.
+/* optimizer.c: rill_optimize: from a loss to the updates of its variables, as more graph; and
+ * rill_apply_gradients, where the caller has the gradients.
  *
  * Everything lives under the scope "opt": the variables opt/step, opt/learning_rate and
  * opt/SLOT/VARIABLE, the shared scalars, and opt/update/VARIABLE/... for the arithmetic. A variable
@@ -91,6 +92,12 @@ static rill_status check_loss(const rill_graph *g, rill_value loss, rill_error *
         return rill_fail(err, RILL_ERR_INVALID,
                          "optimizer: loss \"%s\": expected a float scalar, got %s",
                          rill_value_name(g, loss), rill_type_text(g, type, text, sizeof text));
+    return RILL_OK;
+}
+
+/* The names that the optimiser adds are not taken. */
+static rill_status check_free(const rill_graph *g, rill_error *err)
+{
     if (rill_valid(rill_graph_find(g, "opt/step")))
         return rill_fail(err, RILL_ERR_INVALID,
                          "optimizer: graph \"%s\" has one already: there is a node \"opt/step\"",
@@ -221,6 +228,20 @@ static void build(rill_graph *g, const rill_optimizer *o, targets *t)
     (void)rill_update(g, step, rill_add(g, step, rill_scalar(g, RILL_I64, 1)));
 }
 
+static rill_status add_updates(rill_graph *g, const rill_optimizer *o, targets *t, rill_error *err)
+{
+    rill_scope_begin(g, "opt");
+    build(g, o, t);
+    rill_scope_end(g);
+    return rill_graph_outcome(g, err);
+}
+
+static void free_targets(const rill_graph *g, targets *t)
+{
+    rill_free(g->ctx, t->variables, t->cap * sizeof *t->variables);
+    rill_free(g->ctx, t->gradients, t->cap * sizeof *t->gradients);
+}
+
 rill_status rill_optimize(rill_graph *g, rill_value loss, const rill_value *variables,
                           size_t n_variables, const rill_optimizer *optimizer, rill_error *err)
 {
@@ -228,16 +249,47 @@ rill_status rill_optimize(rill_graph *g, rill_value loss, const rill_value *vari
     RILL_TRY(rill_graph_outcome(g, err));
     RILL_TRY(resolve(optimizer, &o, err));
     RILL_TRY(check_loss(g, loss, err));
+    RILL_TRY(check_free(g, err));
     targets t = {NULL, NULL, 0, 0};
     rill_status status = collect(g, variables, n_variables, &t, err);
     if (status == RILL_OK) status = differentiate(g, loss, &t, err);
-    if (status == RILL_OK) {
-        rill_scope_begin(g, "opt");
-        build(g, &o, &t);
-        rill_scope_end(g);
-        status = rill_graph_outcome(g, err);
+    if (status == RILL_OK) status = add_updates(g, &o, &t, err);
+    free_targets(g, &t);
+    return status;
+}
+
+static rill_status check_gradient(const rill_graph *g, rill_value variable, rill_value gradient,
+                                  rill_error *err)
+{
+    char want[160], got[160] = "no value of this graph";
+    const rill_type *type = rill_type_of(g, variable);
+    if (rill_value_in(g, gradient)) {
+        const rill_type *have = rill_type_of(g, gradient);
+        if (have->dtype == type->dtype && rill_shape_equal(&have->shape, &type->shape))
+            return RILL_OK;
+        rill_type_text(g, have, got, sizeof got);
     }
-    rill_free(g->ctx, t.variables, t.cap * sizeof *t.variables);
-    rill_free(g->ctx, t.gradients, t.cap * sizeof *t.gradients);
+    return rill_fail(err, RILL_ERR_INVALID,
+                     "optimizer: gradient of variable \"%s\": expected %s, got %s",
+                     rill_value_name(g, variable), rill_type_text(g, type, want, sizeof want), got);
+}
+
+rill_status rill_apply_gradients(rill_graph *g, const rill_value *variables,
+                                 const rill_value *gradients, size_t n,
+                                 const rill_optimizer *optimizer, rill_error *err)
+{
+    rill_optimizer o;
+    RILL_TRY(rill_graph_outcome(g, err));
+    RILL_TRY(resolve(optimizer, &o, err));
+    RILL_TRY(check_free(g, err));
+    if (n == 0) return rill_fail(err, RILL_ERR_INVALID, "optimizer: there are no variables");
+    targets t = {NULL, NULL, 0, 0};
+    rill_status status = collect(g, variables, n, &t, err);
+    for (size_t i = 0; i < n && status == RILL_OK; i++) {
+        status = check_gradient(g, variables[i], gradients[i], err);
+        t.gradients[i] = gradients[i];
+    }
+    if (status == RILL_OK) status = add_updates(g, &o, &t, err);
+    free_targets(g, &t);
     return status;
 }

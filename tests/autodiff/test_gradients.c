@@ -666,6 +666,96 @@ static void test_every_allocation_may_fail(void **state)
     assert_true(n > 10);
 }
 
+/* ---- the hook -------------------------------------------------------------------------------- */
+
+enum { MAX_FLOWS = 32 };
+typedef struct flows {
+    rill_gradient_flow of[MAX_FLOWS];
+    size_t n;
+} flows;
+
+static void keep_flow(void *user, const rill_gradient_flow *event)
+{
+    flows *f = user;
+    assert_true(f->n < MAX_FLOWS);
+    f->of[f->n++] = *event;
+}
+
+/* h = tanh(x w); y = h (h + w): h is used twice, w on two ways. */
+static void test_flow_tells_every_contribution(void **state)
+{
+    (void)state;
+    rill_graph *g = new_graph(NULL);
+    rill_value x = variable(g, "x", RILL_SCALAR, (const double[]){0.5});
+    rill_value w = variable(g, "w", RILL_SCALAR, (const double[]){2});
+    rill_value h = rill_tanh(rill_named(g, "h"), rill_mul(rill_named(g, "xw"), x, w));
+    rill_value y = rill_mul(rill_named(g, "y"), h, rill_add(rill_named(g, "s"), h, w));
+    flows f = {.n = 0};
+    rill_gradients_options o = RILL_GRADIENTS_OPTIONS_INIT;
+    o.flow = keep_flow;
+    o.flow_user = &f;
+    rill_error err;
+    rill_value dw;
+    assert_int_equal(rill_gradients(g, &y, 1, &w, 1, &dw, &o, &err), RILL_OK);
+    static const struct {
+        const char *node, *value;
+        bool sum;
+        uint32_t port;
+        double cotangent;
+    } want[] = {
+        /* with h = tanh 1 */
+        {"y", "y", true, 0, 1},
+        {"y", "s", false, 1, 0.76159415595576485},
+        {"y", "h", false, 0, 2.7615941559557649},
+        {"s", "s", true, 0, 0.76159415595576485},
+        {"s", "w", false, 1, 0.76159415595576485},
+        {"s", "h", false, 0, 0.76159415595576485},
+        {"h", "h", true, 0, 3.5231883119115297}, /* both */
+        {"h", "xw", false, 0, 1.4796486916772769},
+        {"xw", "xw", true, 0, 1.4796486916772769},
+        {"xw", "w", false, 1, 0.7398243458386384},
+        {"w", "w", true, 0, 1.5014185017944033},
+    };
+    assert_int_equal(f.n, RILL_LEN(want));
+    for (size_t i = 0; i < f.n; i++) {
+        assert_string_equal(g->nodes[f.of[i].node].name, want[i].node);
+        assert_string_equal(rill_value_name(g, f.of[i].value), want[i].value);
+        assert_int_equal(f.of[i].sum, want[i].sum);
+        assert_int_equal(f.of[i].port, want[i].port);
+        ASSERT_VALUES(g, f.of[i].cotangent, want[i].cotangent);
+    }
+    assert_int_equal(f.of[f.n - 1].cotangent.ref, dw.ref);
+    rill_graph_destroy(g);
+}
+
+/* What is inside a composite stands behind the caller's nodes and comes after the composite. */
+static void test_flow_through_a_composite(void **state)
+{
+    (void)state;
+    rill_graph *g = new_graph(NULL);
+    rill_value x = variable(g, "x", RILL_SHAPE(1, 2), (const double[]){1, 2});
+    rill_value w = variable(g, "w", RILL_SHAPE(2, 1), (const double[]){3, 4});
+    rill_value b = variable(g, "b", RILL_SHAPE(1), (const double[]){5});
+    rill_value xs[2] = {w, b}, grads[2];
+    rill_value y = rill_dense(rill_named(g, "y"), x, w, b, NULL);
+    size_t n_nodes = g->n_nodes;
+    flows f = {.n = 0};
+    rill_gradients_options o = RILL_GRADIENTS_OPTIONS_INIT;
+    o.flow = keep_flow;
+    o.flow_user = &f;
+    assert_int_equal(rill_gradients(g, &y, 1, xs, 2, grads, &o, NULL), RILL_OK);
+    assert_string_equal(g->nodes[f.of[0].node].name, "y");
+    size_t inner = 0;
+    for (size_t i = 1; i < f.n; i++) {
+        bool outer = f.of[i].node < n_nodes;
+        inner += !outer;
+        if (outer) assert_true(f.of[i].sum && g->nodes[f.of[i].node].kind == RILL_NODE_VARIABLE);
+        if (!outer) assert_int_equal(strncmp(g->nodes[f.of[i].node].name, "y/", 2), 0);
+    }
+    assert_true(inner >= 4);
+    rill_graph_destroy(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -691,6 +781,8 @@ int main(void)
         cmocka_unit_test(test_missing_gradients_are_listed),
         cmocka_unit_test(test_wrong_vjps_are_named),
         cmocka_unit_test(test_bad_arguments),
+        cmocka_unit_test(test_flow_tells_every_contribution),
+        cmocka_unit_test(test_flow_through_a_composite),
         cmocka_unit_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

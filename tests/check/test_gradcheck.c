@@ -719,6 +719,38 @@ static void test_every_allocation_may_fail(void **state)
     assert_true(n > 100);
 }
 
+/* The public copy in f64: every node under its name, with the initial values before rounding. */
+static void test_graph_to_f64(void **state)
+{
+    (void)state;
+    rill_error err;
+    rill_graph *g, *wide;
+    assert_int_equal(rill_graph_create(NULL, "test", &g, NULL), RILL_OK);
+    rill_value x = rill_input(g, "x", RILL_F32, RILL_SHAPE(rill_symbol(g, "batch"), 2));
+    rill_value w = rill_variable_of(g, "w", RILL_F32, RILL_SHAPE(2, 2), RILL_INIT_GLOROT_UNIFORM);
+    rill_value third = rill_scalar(g, RILL_I32, 3);
+    rill_value y = rill_mul(rill_named(g, "y"), rill_matmul(g, x, w, false, false),
+                            rill_cast(rill_named(g, "c"), third, RILL_F32));
+    assert_int_equal(rill_output(g, y), RILL_OK);
+    assert_int_equal(rill_graph_to_f64(g, &wide, &err), RILL_OK);
+    assert_int_equal(rill_graph_n_nodes(wide), rill_graph_n_nodes(g));
+    char type[64];
+    rill_type t = rill_value_type(wide, rill_graph_find(wide, "y"));
+    assert_string_equal(rill_type_text(wide, &t, type, sizeof type), "f64[batch,2]");
+    assert_int_equal(rill_value_type(wide, rill_graph_find(wide, "c")).dtype, RILL_F64);
+    rill_session *s, *s64;
+    assert_int_equal(rill_session_create(g, NULL, &s, &err), RILL_OK);
+    assert_int_equal(rill_session_create(wide, NULL, &s64, &err), RILL_OK);
+    const rill_tensor *a = rill_session_get(s, w);
+    const rill_tensor *b = rill_session_get(s64, rill_graph_find(wide, "w"));
+    for (int64_t i = 0; i < 4; i++)
+        assert_true((float)rill_tensor_get(b, i) == (float)rill_tensor_get(a, i));
+    rill_session_destroy(s);
+    rill_session_destroy(s64);
+    rill_graph_destroy(wide);
+    rill_graph_destroy(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -736,6 +768,7 @@ int main(void)
         cmocka_unit_test(test_unused_constant_integer_and_empty),
         cmocka_unit_test(test_feeds),
         cmocka_unit_test(test_nan_fails),
+        cmocka_unit_test(test_graph_to_f64),
         cmocka_unit_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -266,6 +266,47 @@ static void refuses_graphs(void **state)
     rill_graph_destroy(m.g);
 }
 
+/* The same bits as from rill_optimize, whoever builds the gradients. */
+static void takes_ready_gradients(void **state)
+{
+    (void)state;
+    rill_optimizer o = RILL_OPTIMIZER_INIT;
+    o.kind = RILL_ADAM;
+    o.clip_norm = 0.5;
+    model whole = new_model(NULL, RILL_F32, RILL_F32), parts = new_model(NULL, RILL_F32, RILL_F32);
+    must(rill_optimize(whole.g, whole.loss, NULL, 0, &o, err));
+    rill_value variables[2] = {parts.w, parts.b}, gradients[2];
+    must(rill_gradients(parts.g, &parts.loss, 1, variables, 2, gradients, NULL, err));
+    must(rill_apply_gradients(parts.g, variables, gradients, 2, &o, err));
+    char *a, *b;
+    must(rill_graph_text(whole.g, &a, err));
+    must(rill_graph_text(parts.g, &b, err));
+    assert_string_equal(a, b);
+    rill_string_free(NULL, a);
+    rill_string_free(NULL, b);
+    rill_graph_destroy(whole.g);
+    rill_graph_destroy(parts.g);
+}
+
+static void refuses_gradients(void **state)
+{
+    (void)state;
+    model m = new_model(NULL, RILL_F32, RILL_F32);
+    refuses(rill_apply_gradients(m.g, &m.w, &m.b, 1, NULL, err), RILL_ERR_INVALID,
+            "optimizer: gradient of variable \"w\": expected f32[3], got f32[2]");
+    rill_value none = RILL_NONE;
+    refuses(rill_apply_gradients(m.g, &m.w, &none, 1, NULL, err), RILL_ERR_INVALID,
+            "optimizer: gradient of variable \"w\": expected f32[3], got no value of this graph");
+    refuses(rill_apply_gradients(m.g, &m.gw, &m.gw, 1, NULL, err), RILL_ERR_INVALID,
+            "optimizer: \"gw\" is no float variable");
+    refuses(rill_apply_gradients(m.g, &m.w, &m.gw, 0, NULL, err), RILL_ERR_INVALID,
+            "optimizer: there are no variables");
+    must(rill_apply_gradients(m.g, &m.w, &m.gw, 1, NULL, err));
+    refuses(rill_apply_gradients(m.g, &m.w, &m.gw, 1, NULL, err), RILL_ERR_INVALID,
+            "optimizer: graph \"test\" has one already: there is a node \"opt/step\"");
+    rill_graph_destroy(m.g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +320,8 @@ int main(void)
         cmocka_unit_test(updates_only_what_is_listed),
         cmocka_unit_test(refuses_options),
         cmocka_unit_test(refuses_graphs),
+        cmocka_unit_test(takes_ready_gradients),
+        cmocka_unit_test(refuses_gradients),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
