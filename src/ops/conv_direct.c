@@ -9,6 +9,7 @@
  * Every element is one chain over (row, column, channel) of its part of the filter in every layout.
  */
 #include "ops/conv.h"
+#include "ops/conv_band.h"
 #include "ops/gemm.h"
 #include "ops/kernels/copy.h"
 
@@ -39,8 +40,6 @@ enum {
     LARGE_FILTER = 64 * 1024,  /* elements */
     MIN_COLUMNS = 8,           /* channels of x that fill a panel well enough */
     SMALL_FLOPS = 1000000,     /* below this it does not matter */
-    CONFLICT_BYTES = 4096,     /* rows of a block at multiples of this share cache lines' sets */
-    CONFLICT_SHIFT = 64,       /* bytes that keep them apart */
 };
 
 static const plan *plan_in(const rill_call *call)
@@ -134,25 +133,17 @@ static int64_t columns_of(const plan *p)
 }
 
 /* The image that is read, and the result. */
-typedef struct image {
-    int64_t h, w, channels;
-} image;
-
-static image source_of(const plan *p)
+static rill_image source_of(const plan *p)
 {
     const rill_conv *c = &p->c;
-    return p->back ? (image){c->h.out, c->w.out, c->cout} : (image){c->h.in, c->w.in, c->cin};
+    return p->back ? (rill_image){c->h.out, c->w.out, c->cout, c->nchw}
+                   : (rill_image){c->h.in, c->w.in, c->cin, c->nchw};
 }
-static image result_of(const plan *p)
+static rill_image result_of(const plan *p)
 {
     const rill_conv *c = &p->c;
-    return p->back ? (image){c->h.in, c->w.in, c->cin} : (image){c->h.out, c->w.out, c->cout};
-}
-
-static int64_t element_at(bool nchw, const image *i, int64_t n, int64_t h, int64_t w, int64_t c)
-{
-    return nchw ? ((n * i->channels + c) * i->h + h) * i->w + w
-                : ((n * i->h + h) * i->w + w) * i->channels + c;
+    return p->back ? (rill_image){c->h.in, c->w.in, c->cin, c->nchw}
+                   : (rill_image){c->h.out, c->w.out, c->cout, c->nchw};
 }
 
 static const rill_gemm_loops *loops_of(const rill_call *call)
@@ -275,55 +266,13 @@ static bool is_inside(const axis *a)
 /* Elements from pixel to pixel of a copied band. */
 static int64_t pitch_of(const plan *p, const axis *w, int64_t size)
 {
-    const int64_t depth = depth_of(p);
-    return depth * w->stride * size % CONFLICT_BYTES == 0 ? depth + CONFLICT_SHIFT / size : depth;
+    return rill_band_pitch(depth_of(p), w->stride, size);
 }
 
 static bool needs_copy(const plan *p, const part *t, int64_t size)
 {
     return p->c.nchw || !is_inside(&t->h) || !is_inside(&t->w) ||
-           source_of(p).channels * t->w.stride * size % CONFLICT_BYTES == 0;
-}
-
-/* A band that is being copied: cells [h0, h0 + rows) x [w0, w0 + cells) of one group's channels. */
-typedef struct band {
-    int64_t n, channel, h0, w0, rows, cells, depth, pitch, size;
-} band;
-
-/* Cells [w, w + n) of image row h to dst. */
-static void copy_cells(const plan *p, const band *b, const char *src, int64_t h, int64_t w,
-                       int64_t n, char *dst)
-{
-    const image i = source_of(p);
-    const char *from = src + element_at(p->c.nchw, &i, b->n, h, w, b->channel) * b->size;
-    if (p->c.nchw) {
-        RILL_PICK(rill_copy)->by_size[b->size].tile(dst, b->pitch, from, i.h * i.w, b->depth, n);
-    } else if (b->depth == i.channels && b->pitch == b->depth) {
-        memcpy(dst, from, (size_t)(n * b->depth * b->size));
-    } else {
-        for (int64_t k = 0; k < n; k++) {
-            memcpy(dst + k * b->pitch * b->size, from + k * i.channels * b->size,
-                   (size_t)(b->depth * b->size));
-        }
-    }
-}
-
-static void copy_band(const plan *p, const band *b, const char *src, char *dst)
-{
-    const image i = source_of(p);
-    const int64_t cell = b->pitch * b->size, line = b->cells * cell;
-    const int64_t left = rill_min(rill_max(-b->w0, 0), b->cells);
-    const int64_t right = rill_max(left, rill_min(i.w - b->w0, b->cells));
-    for (int64_t r = 0; r < b->rows; r++, dst += line) {
-        const int64_t h = b->h0 + r;
-        if (h < 0 || h >= i.h || left == right) {
-            memset(dst, 0, (size_t)line);
-            continue;
-        }
-        memset(dst, 0, (size_t)(left * cell));
-        copy_cells(p, b, src, h, b->w0 + left, right - left, dst + left * cell);
-        memset(dst + right * cell, 0, (size_t)((b->cells - right) * cell));
-    }
+           rill_band_conflicts(source_of(p).channels * t->w.stride, size);
 }
 
 /* ---- one unit -------------------------------------------------------------------------------- */
@@ -360,21 +309,21 @@ static source find_source(const plan *p, const rill_task *task, const place *at)
 {
     const axis *h = &at->t.h, *v = &at->t.w;
     const int64_t size = size_of(task->call), h0 = at->o * h->stride - h->before, w0 = -v->before;
-    const image i = source_of(p);
+    const rill_image i = source_of(p);
     if (!needs_copy(p, &at->t, size)) {
-        const int64_t first = element_at(false, &i, at->n, h0, w0, at->g * depth_of(p));
+        const int64_t first = rill_image_at(&i, at->n, h0, w0, at->g * depth_of(p));
         return (source){(const char *)task->in[0] + first * size, i.w, i.channels};
     }
-    const band b = {.n = at->n,
-                    .channel = at->g * depth_of(p),
-                    .h0 = h0,
-                    .w0 = w0,
-                    .rows = span_of(h, at->rows),
-                    .cells = span_of(v, v->out),
-                    .depth = depth_of(p),
-                    .pitch = pitch_of(p, v, size),
-                    .size = size};
-    copy_band(p, &b, task->in[0], task->thread_scratch);
+    const rill_band b = {.n = at->n,
+                         .channel = at->g * depth_of(p),
+                         .h0 = h0,
+                         .w0 = w0,
+                         .rows = span_of(h, at->rows),
+                         .cells = span_of(v, v->out),
+                         .depth = depth_of(p),
+                         .pitch = pitch_of(p, v, size),
+                         .size = size};
+    rill_band_copy(&i, &b, task->in[0], task->thread_scratch);
     return (source){task->thread_scratch, b.cells, b.pitch};
 }
 
@@ -447,7 +396,7 @@ static void scatter_planes(const plan *p, const rill_task *task, const place *at
                            char *to)
 {
     const int64_t size = size_of(task->call), pixels = at->t.w.out;
-    const image i = result_of(p);
+    const rill_image i = result_of(p);
     const rill_copy_loops *copy = &RILL_PICK(rill_copy)->by_size[size];
     for (int64_t r = 0; r < at->rows; r++, from += pixels * at->columns * size) {
         char *line = to + r * at->t.h.step * i.w * size;
@@ -461,7 +410,7 @@ static void scatter_planes(const plan *p, const rill_task *task, const place *at
 
 static void clear_part(const plan *p, const rill_task *task, const place *at, char *to)
 {
-    const image i = result_of(p);
+    const rill_image i = result_of(p);
     const int64_t size = size_of(task->call);
     const int64_t pixel = p->c.nchw ? 1 : i.channels;
     for (int64_t r = 0; r < at->rows; r++) {
@@ -477,7 +426,7 @@ static void clear_part(const plan *p, const rill_task *task, const place *at, ch
 
 static void run_epilogue(const plan *p, const rill_task *task, const place *at, int64_t first)
 {
-    const image i = result_of(p);
+    const rill_image i = result_of(p);
     const int64_t pixels = at->rows * i.w;
     if (p->c.nchw) {
         rill_epilogue_run(p->end, task, first, at->columns, i.h * i.w, pixels);
@@ -490,11 +439,11 @@ static rill_status run_unit(const plan *p, const rill_task *task)
 {
     const int64_t size = size_of(task->call);
     const place at = place_of(p, task->unit);
-    const image i = result_of(p);
+    const rill_image i = result_of(p);
     if (at.rows <= 0 || at.t.w.out == 0) return RILL_OK;
     const int64_t channel = at.g * columns_of(p) + at.j;
     const int64_t first =
-        element_at(p->c.nchw, &i, at.n, at.t.h.first + at.o * at.t.h.step, at.t.w.first, channel);
+        rill_image_at(&i, at.n, at.t.h.first + at.o * at.t.h.step, at.t.w.first, channel);
     char *y = (char *)rill_epilogue_product(p->end, task) + first * size;
     if (at.t.h.taps * at.t.w.taps == 0) {
         clear_part(p, task, &at, y);
