@@ -6,7 +6,7 @@ set -eu
 cd "$1"
 status=0
 before=""
-for room in core graph ops autodiff passes exec io train check; do
+for room in core graph ops autodiff passes exec io train check draw; do
     [ -d "src/$room" ] || { echo "src/$room is missing"; exit 1; }
     before="$before $room"
     allowed=$(echo "$before" | tr ' ' '|')
