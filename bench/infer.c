@@ -1,5 +1,6 @@
 /* Times inference of a graph on random data, as one JSON line: median and fastest run, GFLOP/s,
- * from the start of the process to the first result, and the peak of the resident set.
+ * the stages up to the first result, and the peak of the resident set. `first_at` is the monotonic
+ * clock at the first result, so that who started the process knows how long that took.
  *
  *   bench_infer GRAPH.json [BATCH [THREADS [SECONDS [LEVEL]]]]
  *
@@ -31,10 +32,10 @@ static void print(const rill_graph *g, rill_session *s, const rill_run_options *
         "%d, "
         "\"median_ms\": %.4f, \"min_ms\": %.4f, \"gflops\": %.1f, \"runs\": %d, "
         "\"program_steps\": %zu, \"load_ms\": %.2f, \"compile_ms\": %.2f, \"first_run_ms\": %.2f, "
-        "\"arena_mb\": %.2f, \"peak_rss_mb\": %.1f}\n",
+        "\"first_at\": %.6f, \"arena_mb\": %.2f, \"peak_mb\": %.1f}\n",
         rill_graph_name(g), (long long)batch, rill_session_threads(s), level, times[n / 2],
         times[0], info.flops / times[n / 2] / 1e6, n, info.n_steps, (t->loaded - t->start) * 1e3,
-        (t->compiled - t->loaded) * 1e3, (t->first - t->compiled) * 1e3,
+        (t->compiled - t->loaded) * 1e3, (t->first - t->compiled) * 1e3, t->first,
         (double)info.arena_bytes / 1e6, (double)usage.ru_maxrss / 1024);
 }
 
