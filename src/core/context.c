@@ -1,43 +1,16 @@
 /* Contexts: allocator, log callback and the user's ops. A context is reference-counted: the caller
  * holds one reference, each graph and tensor another. The built-in one is a constant in all but its
  * reference count, which is never read, so NULL works without any global state. */
-#define _DEFAULT_SOURCE /* madvise */
 #include "core/core.h"
 #include "rill/op.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
 
-/* Large blocks are asked for in large pages, where the system has them: the first touch of each
- * page is slow, and products that read tens of megabytes would miss the table of pages all the
- * time. */
-enum { LARGE_PAGE = 2 << 20, LARGE_BLOCK = 2 * LARGE_PAGE };
-
-static void *system_alloc(void *user, size_t size, size_t align)
-{
-    (void)user;
-    void *ptr = NULL;
-    const bool large = size >= LARGE_BLOCK && align < LARGE_PAGE;
-    if (posix_memalign(&ptr, large ? LARGE_PAGE : align, size) != 0) return NULL;
-#ifdef MADV_HUGEPAGE
-    if (large) (void)madvise(ptr, size / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE); /* a hint */
-#endif
-    return ptr;
-}
-
-static void system_release(void *user, void *ptr, size_t size)
-{
-    (void)user;
-    (void)size;
-    free(ptr);
-}
-
-static const rill_allocator system_allocator = {sizeof(rill_allocator), NULL, system_alloc,
-                                                system_release};
+static const rill_allocator system_allocator = {sizeof(rill_allocator), NULL, rill_system_alloc,
+                                                rill_system_release};
 
 static rill_context builtin = {
-    .allocator = {sizeof(rill_allocator), NULL, system_alloc, system_release},
+    .allocator = {sizeof(rill_allocator), NULL, rill_system_alloc, rill_system_release},
     .refs = 1,
     .frozen = true,
 };

@@ -52,6 +52,10 @@ bool rill_size_add(size_t a, size_t b, size_t *out);
 /* Bytes of a static shape; false if it is not static or overflows (the limit is PTRDIFF_MAX). */
 bool rill_type_bytes(const rill_type *type, size_t *out);
 
+/* What a context without an allocator has: a rill_allocator's functions. */
+void *rill_system_alloc(void *user, size_t size, size_t align);
+void rill_system_release(void *user, void *ptr, size_t size);
+
 void *rill_alloc(rill_context *ctx, size_t size); /* NULL on failure; size 0 is allowed */
 void *rill_alloc_zero(rill_context *ctx, size_t n, size_t size); /* n * size checked, zeroed */
 void rill_free(rill_context *ctx, void *ptr, size_t size);       /* NULL is allowed */
