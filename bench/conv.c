@@ -1,170 +1,142 @@
-/* conv.c: convolution layers in f32, one image and a batch: forward and both adjoints, in NHWC and
- * NCHW, on one thread by its own clock: GFLOP/s, and the share of the machine's peak at that time.
- * "packed" is forward with a filter that was packed before; 0: the compiler would not.
- */
-#include "ops/conv.h"
-#include "ops/blas.h"
+/* conv.c: convolution layers in f32 as a session runs them: forward with bias and relu, the filter
+ * packed where the compiler packs it, or the gradients of input and filter. One JSON line for
+ * each: median and fastest run, GFLOP/s, and the share of what the threads' fused multiply-adds
+ * reached meanwhile.
+ *
+ *   bench_conv SHAPES.txt [THREADS [SECONDS [forward|backward [NHWC|NCHW [NAME]]]]]
+ *
+ * With NAME, only shapes whose name has it. The windows are those of padding "same". */
+#include "bench.h"
+#include "graph/graph.h"
+#include "ops/ops.h"
 #include "peak.h"
 
-#include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+
+enum { MAX_RUNS = 4000, BURSTS = 16 };
 
 typedef struct layer {
-    const char *name;
-    int n, hw, cin, k, cout, stride;
+    char name[64];
+    int n, hw, cin, cout, k, stride;
 } layer;
 
-typedef struct job {
-    const rill_kernel *kernel;
-    const rill_call *call;
-    const void *in[3];
-    void *out[1], *scratch, *thread_scratch;
-} job;
-
-static void run_once(void *arg)
+static rill_shape image(const layer *l, bool nchw, int hw, int channels)
 {
-    const job *j = arg;
-    rill_error err;
-    for (uint32_t p = 0; p < j->call->n_phases; p++) {
-        for (int64_t u = 0; u < j->call->units[p]; u++) {
-            const rill_task task = {.call = j->call,
-                                    .in = j->in,
-                                    .out = j->out,
-                                    .scratch = j->scratch,
-                                    .thread_scratch = j->thread_scratch,
-                                    .phase = p,
-                                    .unit = u,
-                                    .err = &err};
-            (void)j->kernel->run(&task);
-        }
-    }
+    return nchw ? RILL_SHAPE(l->n, channels, hw, hw) : RILL_SHAPE(l->n, hw, hw, channels);
 }
 
-static void *filled(const rill_type *type)
+/* The value to fetch: a graph whose filter and bias are variables, and images inputs. */
+static rill_value build(rill_graph *g, const layer *l, char what, bool nchw)
 {
-    const int64_t n = rill_shape_count(&type->shape);
-    float *data = aligned_alloc(64, ((size_t)n * sizeof(float) + 63) / 64 * 64);
-    for (int64_t i = 0; data && i < n; i++) data[i] = (float)(i % 7) - 3;
-    return data;
-}
-
-/* The first kernel of v's node that takes the call. */
-static peak_share rate_of(const rill_graph *g, rill_value v)
-{
-    rill_node_info info;
-    rill_type in_types[3] = {{0}}, out_type = rill_value_type(g, v);
-    peak_share result = {0, 0};
-    if (rill_graph_node(g, (size_t)rill_value_node(g, v), &info) != RILL_OK) return result;
-    rill_call call = {.op = info.op,
-                      .attrs = info.attrs,
-                      .in = in_types,
-                      .n_in = info.n_inputs,
-                      .out = &out_type,
-                      .n_out = 1,
-                      .n_phases = 1,
-                      .units = {1}};
-    void *in[3] = {NULL};
-    for (uint32_t i = 0; i < info.n_inputs; i++) {
-        if (!rill_valid(info.inputs[i])) continue;
-        in_types[i] = rill_value_type(g, info.inputs[i]);
-        in[i] = filled(&in_types[i]);
-    }
-    const rill_kernel *kernel = info.op->kernels;
-    while (kernel->accepts && !kernel->accepts(&call)) kernel++;
-    job j = {
-        .kernel = kernel, .call = &call, .in = {in[0], in[1], in[2]}, .out = {filled(&out_type)}};
-    if (kernel->prepare(&call, NULL) == RILL_OK) {
-        double flops = 0, bytes = 0;
-        j.scratch = aligned_alloc(64, call.scratch + 64 - call.scratch % 64);
-        j.thread_scratch = aligned_alloc(64, call.thread_scratch + 64 - call.thread_scratch % 64);
-        info.op->cost(&call, &flops, &bytes);
-        result = peak_measure(run_once, &j, flops, 3e-3);
-        free(j.scratch);
-        free(j.thread_scratch);
-    }
-    for (int i = 0; i < 3; i++) free(in[i]);
-    free(j.out[0]);
-    return result;
-}
-
-/* conv2d with a filter that was packed before, as it is at inference. */
-static rill_value packed_conv(rill_graph *g, const rill_node_info *conv)
-{
-    const rill_value x = conv->inputs[0], f = conv->inputs[1];
-    const rill_type tx = rill_value_type(g, x), tf = rill_value_type(g, f);
-    if (!rill_conv_direct_wants_packing(conv->attrs, &tx, &tf)) return RILL_NONE;
-    const rill_shape shape = rill_value_type(g, f).shape;
-    rill_attr attrs[RILL_W_FILTER_SHAPE + 1] = {{.type = RILL_ATTR_ABSENT}};
-    memcpy(attrs, conv->attrs, RILL_W_N_CONV * sizeof *attrs);
-    attrs[RILL_W_FILTER_SHAPE] = rill_attr_shape(&shape);
-    const rill_attr packing[] = {[RILL_PACK_DATA_FORMAT] = attrs[RILL_W_DATA_FORMAT],
-                                 [RILL_PACK_GROUP] = attrs[RILL_W_GROUP]};
-    const rill_value p = rill_emit1(g, &rill_op_pack_filter, f, packing);
-    return rill_emit2(g, &rill_op_packed_conv2d, x, p, attrs);
-}
-
-static void measure(const layer *l, bool nchw)
-{
-    rill_graph *g = NULL;
-    if (rill_graph_create(NULL, NULL, &g, NULL) != RILL_OK) return;
     rill_window w = RILL_WINDOW_INIT;
     w.padding = "same";
     w.strides[0] = w.strides[1] = l->stride;
     w.data_format = nchw ? "NCHW" : "NHWC";
-    const rill_value x = rill_input(g, "x", RILL_F32,
-                                    nchw ? RILL_SHAPE(l->n, l->cin, l->hw, l->hw)
-                                         : RILL_SHAPE(l->n, l->hw, l->hw, l->cin));
-    const rill_value f = rill_input(g, "f", RILL_F32,
-                                    nchw ? RILL_SHAPE(l->cout, l->cin, l->k, l->k)
-                                         : RILL_SHAPE(l->k, l->k, l->cin, l->cout));
+    const rill_shape filter =
+        nchw ? RILL_SHAPE(l->cout, l->cin, l->k, l->k) : RILL_SHAPE(l->k, l->k, l->cin, l->cout);
+    const rill_value x = rill_input(g, "x", RILL_F32, image(l, nchw, l->hw, l->cin));
+    const rill_value f = rill_variable_of(g, "filter", RILL_F32, filter, RILL_INIT_HE_NORMAL);
+    const rill_value b =
+        rill_variable_of(g, "bias", RILL_F32, RILL_SHAPE(l->cout), RILL_INIT_NORMAL);
+    if (what == 'f') return rill_relu(g, rill_conv2d(g, x, f, b, &w));
     const rill_value y = rill_conv2d(g, x, f, RILL_NONE, &w);
     const rill_value dy = rill_input(g, "dy", RILL_F32, rill_value_type(g, y).shape);
-    rill_node_info info;
-    if (rill_graph_status(g) == RILL_OK &&
-        rill_graph_node(g, (size_t)rill_value_node(g, y), &info) == RILL_OK) {
-        const rill_value dx = rill_emit3(g, &rill_op_conv2d_input_gradient, dy, f, x, info.attrs);
-        const rill_value df = rill_emit3(g, &rill_op_conv2d_filter_gradient, x, dy, f, info.attrs);
-        const rill_value packed = packed_conv(g, &info);
-        const peak_share none = {0, 0};
-        const peak_share r[] = {rate_of(g, y), rill_valid(packed) ? rate_of(g, packed) : none,
-                                rate_of(g, dx), rate_of(g, df)};
-        printf("%-26s %s x%-3d", l->name, nchw ? "NCHW" : "NHWC", l->n);
-        for (int i = 0; i < 4; i++) printf("  %6.1f %3.0f %%", r[i].gflops, 100 * r[i].share);
-        printf("\n");
+    rill_node_info conv;
+    if (rill_graph_node(g, (size_t)rill_value_node(g, y), &conv) != RILL_OK) return RILL_NONE;
+    return what == 'd' ? rill_emit3(g, &rill_op_conv2d_input_gradient, dy, f, x, conv.attrs)
+                       : rill_emit3(g, &rill_op_conv2d_filter_gradient, x, dy, f, conv.attrs);
+}
+
+static void print(const layer *l, char what, bool nchw, int threads, double *times, int n,
+                  double *peaks)
+{
+    struct rusage usage;
+    const double out = (l->hw + l->stride - 1) / l->stride;
+    const double flops = 2.0 * l->n * out * out * l->k * l->k * (double)l->cin * l->cout;
+    qsort(times, (size_t)n, sizeof *times, by_value);
+    qsort(peaks, BURSTS, sizeof *peaks, by_value);
+    getrusage(RUSAGE_SELF, &usage);
+    const double gflops = flops / times[n / 2] * 1e-6;
+    printf("{\"peer\": \"rill\", \"workload\": \"%s_%s\", \"layout\": \"%s\", \"threads\": %d, "
+           "\"median_ms\": %.5f, \"min_ms\": %.5f, \"gflops\": %.1f, \"share\": %.3f, "
+           "\"peak_rss_mb\": %.0f}\n",
+           what == 'f'   ? "convrelu"
+           : what == 'd' ? "convbwdD"
+                         : "convbwdW",
+           l->name, nchw ? "NCHW" : "NHWC", threads, times[n / 2], times[0], gflops,
+           gflops / (threads * peaks[BURSTS / 2]), (double)usage.ru_maxrss / 1024);
+}
+
+/* Runs for a third of `seconds` to warm up, then in BURSTS parts with a burst before each. */
+static void measure(const layer *l, char what, bool nchw, int threads, double seconds)
+{
+    static double times[MAX_RUNS];
+    double peaks[BURSTS];
+    rill_error err;
+    rill_graph *g;
+    rill_session *s;
+    rill_tensor *result = NULL;
+    must(rill_graph_create(NULL, l->name, &g, &err), "graph", &err);
+    const rill_value y = build(g, l, what, nchw), dy = rill_graph_find(g, "dy");
+    const rill_value x = rill_graph_find(g, "x");
+    must(rill_graph_status(g), l->name, rill_graph_error(g));
+    rill_session_options so = RILL_SESSION_OPTIONS_INIT;
+    so.threads = threads;
+    must(rill_session_create(g, &so, &s, &err), "session", &err);
+    rill_feed feeds[2] = {{x, draw(g, x, 1)}};
+    if (rill_valid(dy)) feeds[1] = (rill_feed){dy, draw(g, dy, 1)};
+    rill_run_options o = RILL_RUN_OPTIONS_INIT;
+    o.feeds = feeds + (what == 'd');
+    o.n_feeds = what == 'w' ? 2 : 1;
+    o.fetches = &y;
+    o.n_fetches = 1;
+    o.results = &result;
+    const double start = now();
+    do must(rill_session_run(s, &o, &err), "run", &err);
+    while (now() - start < seconds / 3);
+    int n = 0;
+    for (int b = 0; b < BURSTS; b++) {
+        const double begin = now();
+        peaks[b] = peak_burst();
+        for (int k = 0; k == 0 || (n < MAX_RUNS && now() - begin < seconds / BURSTS); k++) {
+            const double before = now();
+            must(rill_session_run(s, &o, &err), "run", &err);
+            if (n < MAX_RUNS) times[n++] = (now() - before) * 1e3;
+        }
     }
+    print(l, what, nchw, threads, times, n, peaks);
+    for (int i = 0; i < 2; i++) rill_tensor_destroy((rill_tensor *)(uintptr_t)feeds[i].tensor);
+    rill_tensor_destroy(result);
+    rill_session_destroy(s);
     rill_graph_destroy(g);
 }
 
-/* With an argument, only the layers whose name has it. */
 int main(int argc, char **argv)
 {
-    static const layer layers[] = {
-        {"28x28x1->32 3x3", 128, 28, 1, 3, 32, 1},
-        {"26x26x32->64 3x3", 128, 26, 32, 3, 64, 1},
-        {"56x56x64->64 3x3", 1, 56, 64, 3, 64, 1},
-        {"28x28x128->128 3x3", 1, 28, 128, 3, 128, 1},
-        {"14x14x256->256 3x3", 1, 14, 256, 3, 256, 1},
-        {"7x7x512->512 3x3", 1, 7, 512, 3, 512, 1},
-        {"56x56x64->256 1x1", 1, 56, 64, 1, 256, 1},
-        {"56x56x128->128 3x3 s2", 1, 56, 128, 3, 128, 2},
-        {"56x56x256->64 1x1", 1, 56, 256, 1, 64, 1},
-        {"14x14x1024->256 1x1", 1, 14, 1024, 1, 256, 1},
-        {"7x7x2048->512 1x1", 1, 7, 2048, 1, 512, 1},
-        {"7x7x512->512 3x3", 16, 7, 512, 3, 512, 1},
-        {"14x14x256->256 3x3", 16, 14, 256, 3, 256, 1},
-        {"224x224x3->64 7x7 s2", 1, 224, 3, 7, 64, 2},
-        {"224x224x3->64 3x3", 1, 224, 3, 3, 64, 1},
-        {"112x112x128->128 3x3", 1, 112, 128, 3, 128, 1},
-        {"28x28x512->512 3x3", 1, 28, 512, 3, 512, 1},
-    };
-    rill_blas_acquire();
-    printf("GFLOP/s and share of the peak, f32     forward         packed        d input       d "
-           "filter\n");
-    for (size_t i = 0; i < RILL_LEN(layers); i++) {
-        if (argc > 1 && !strstr(layers[i].name, argv[1])) continue;
-        measure(&layers[i], false);
-        measure(&layers[i], true);
+    const int threads = argc > 2 ? atoi(argv[2]) : 1;
+    const double seconds = argc > 3 ? atof(argv[3]) : 0.4;
+    const bool backward = argc > 4 && strcmp(argv[4], "backward") == 0;
+    const bool nchw = argc > 5 && strcmp(argv[5], "NCHW") == 0;
+    FILE *f = argc > 1 ? fopen(argv[1], "r") : NULL;
+    char line[200];
+    if (!f) {
+        fprintf(stderr, "usage: bench_conv SHAPES.txt [THREADS [SECONDS [forward|backward "
+                        "[NHWC|NCHW [NAME]]]]]\n");
+        return 2;
     }
-    rill_blas_release();
+    while (fgets(line, sizeof line, f)) {
+        layer l;
+        if (line[0] == '#') continue;
+        if (sscanf(line, "%63s %d %d %d %d %d %d", l.name, &l.n, &l.hw, &l.cin, &l.cout, &l.k,
+                   &l.stride) != 7) {
+            fprintf(stderr, "%s: expected seven fields, got: %s", argv[1], line);
+            return 2;
+        }
+        if (argc > 6 && !strstr(l.name, argv[6])) continue;
+        for (const char *w = backward ? "dw" : "f"; *w; w++)
+            measure(&l, *w, nchw, threads, seconds);
+    }
+    fclose(f);
     return 0;
 }
