@@ -31,19 +31,18 @@ typedef struct cli_command {
     const char *summary;       /* one line */
     const char *text;          /* what --help teaches */
     const cli_option *options; /* ends with a NULL name */
-    const char *const *later;  /* options of the contract that are not built yet; may be NULL */
     int min_args, max_args;    /* positional */
     int (*run)(const cli *c);
 } cli_command;
 
 extern const cli_command cmd_check, cmd_eval, cmd_grad, cmd_gradcheck, cmd_ops, cmd_optimize,
-    cmd_predict, cmd_profile, cmd_run, cmd_schema, cmd_show, cmd_train;
+    cmd_plot, cmd_predict, cmd_profile, cmd_run, cmd_schema, cmd_show, cmd_train;
 extern const cli_command *const cli_commands[]; /* NULL-terminated, in the order of --help */
 
 struct cli {
     const cli_command *command;
     rill_context *context; /* logs to stderr */
-    const char *args[4];
+    const char *args[8];
     int n_args;
     /* option, value, option, value ... as given; flags have the value "" */
     const char *const *words;

@@ -5,10 +5,18 @@
 
 #include "cli.h"
 
+/* The figures of all epochs so far: a column each of loss and metrics, then of validation. */
+typedef struct train_curves {
+    double *epochs, *values;
+    size_t n, cap;    /* epochs */
+    size_t n_figures; /* loss and metrics */
+    bool validation;
+} train_curves;
+
 typedef struct trainer {
     const cli *c;
-    const char *save, *checkpoint, *history; /* files, or NULL */
-    const char *best_name;                   /* --save-best: the figure's name, or NULL */
+    const char *save, *checkpoint, *history, *plot; /* files, or NULL */
+    const char *best_name;                          /* --save-best: the figure's name, or NULL */
     double best;
     bool has_best; /* also from before a resume */
     bool bar;
@@ -17,7 +25,8 @@ typedef struct trainer {
     double start;                    /* of the first step */
     char *csv;                       /* the history so far */
     size_t csv_length;
-    int status; /* of a write that failed in the callback */
+    train_curves curves; /* where they are wanted */
+    int status;          /* of a write that failed in the callback */
 } trainer;
 
 /* Seconds of a clock that only runs forward. */
@@ -34,6 +43,18 @@ void train_print_epoch(const rill_progress *p, const rill_training *block);
 int train_open_history(trainer *t, const rill_training *block, bool validation);
 /* Adds the epoch's row and writes the file. */
 void train_add_history(trainer *t, const rill_progress *p);
+
+/* ---- train_plot.c ---------------------------------------------------------------------------- */
+
+/* After --resume: the epochs that the history holds. */
+int train_open_curves(trainer *t, const rill_training *block);
+/* Adds the figures of an epoch; false if there is no memory. */
+bool train_add_curves(train_curves *h, const rill_progress *p);
+/* Draws them as SVG, a chart for each figure; free it with rill_string_free. */
+int train_draw_curves(const cli *c, const train_curves *h, const rill_training *block, char **svg);
+/* Writes the file of --plot. */
+void train_plot_epoch(trainer *t, const rill_progress *p);
+void train_free_curves(train_curves *h);
 
 /* ---- train_best.c ---------------------------------------------------------------------------- */
 

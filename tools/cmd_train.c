@@ -29,11 +29,11 @@ static const cli_option options[] = {
     {"checkpoint", "FILE", "write all state after each epoch, to resume from (.safetensors)"},
     {"resume", "FILE", "go on from a checkpoint, with the bits of a training without the break"},
     {"history", "FILE.csv", "write the figures of each epoch; continued by --resume"},
+    {"plot", "FILE.svg",
+     "draw loss and metrics, again after each epoch; --resume goes on with those of --history"},
     {"force", NULL, "replace files that exist"},
     {NULL, NULL, NULL},
 };
-
-static const char *const later_options[] = {"plot", NULL};
 
 static volatile sig_atomic_t interrupted;
 
@@ -53,6 +53,8 @@ static bool on_progress(void *user, const rill_progress *p)
     }
     train_print_epoch(p, rill_graph_training(rill_session_graph(p->session)));
     train_add_history(t, p);
+    if (t->plot && !train_add_curves(&t->curves, p)) t->status = cli_nomem(t->c);
+    train_plot_epoch(t, p);
     train_keep_best(t, p);
     if (!t->status && t->checkpoint &&
         rill_checkpoint_save(p->session, t->checkpoint, p->epoch, &err) != RILL_OK)
@@ -99,12 +101,13 @@ static bool ends_with(const char *text, const char *ending)
 }
 
 /* All that is wrong with a file to write is found before any work is done. */
-static int check_target(const cli *c, const char *option, const char *file, bool npz, bool any)
+static int check_target(const cli *c, const char *option, const char *file, const char *ending,
+                        const char *other)
 {
     if (!file) return EXIT_DONE;
-    if (!any && !ends_with(file, ".safetensors") && !(npz && ends_with(file, ".npz")))
-        return cli_usage(c, "--%s: expected a file name that ends in .safetensors%s, got \"%s\"",
-                         option, npz ? " or .npz" : "", file);
+    if (ending && !ends_with(file, ending) && !(other && ends_with(file, other)))
+        return cli_usage(c, "--%s: expected a file name that ends in %s%s%s, got \"%s\"", option,
+                         ending, other ? " or " : "", other ? other : "", file);
     int status = cli_check_writable(c, file);
     if (status || cli_flag(c, "force") || cli_flag(c, "resume") || access(file, F_OK) != 0)
         return status;
@@ -118,6 +121,7 @@ static int choose_targets(trainer *t, const rill_graph *g, char *buf, size_t siz
     t->save = cli_get(c, "save");
     t->checkpoint = cli_get(c, "checkpoint");
     t->history = cli_get(c, "history");
+    t->plot = cli_get(c, "plot");
     t->best_name = cli_get(c, "save-best");
     if (!t->save && (!t->checkpoint || t->best_name)) {
         const char *name = rill_graph_name(g);
@@ -129,9 +133,10 @@ static int choose_targets(trainer *t, const rill_graph *g, char *buf, size_t siz
     if (t->save && t->checkpoint && strcmp(t->save, t->checkpoint) == 0)
         return cli_usage(c, "--save and --checkpoint: expected two files, got \"%s\" for both",
                          t->save);
-    int status = check_target(c, "save", t->save, true, false);
-    if (!status) status = check_target(c, "checkpoint", t->checkpoint, false, false);
-    return status ? status : check_target(c, "history", t->history, false, true);
+    int status = check_target(c, "save", t->save, ".safetensors", ".npz");
+    if (!status) status = check_target(c, "checkpoint", t->checkpoint, ".safetensors", NULL);
+    if (!status) status = check_target(c, "history", t->history, NULL, NULL);
+    return status ? status : check_target(c, "plot", t->plot, ".svg", NULL);
 }
 
 static int read_fit_options(const cli *c, rill_fit_options *o)
@@ -189,7 +194,8 @@ static int resume(trainer *t, rill_session *s, bool validation)
         return cli_fail(c, file, &err);
     if (file && set_learning_rate(c, s, &err) != RILL_OK) return cli_fail(c, file, &err);
     int status = train_open_best(t, block, validation);
-    return status ? status : train_open_history(t, block, validation);
+    if (!status) status = train_open_history(t, block, validation);
+    return status || !t->plot ? status : train_open_curves(t, block);
 }
 
 static int fit(trainer *t, rill_session *s, const rill_dataset *data, rill_fit_options *o)
@@ -246,6 +252,7 @@ static int finish(const trainer *t, const rill_session *s)
     if (t->save && !t->best_name && rill_params_save(s, t->save, &err) != RILL_OK)
         return cli_fail(t->c, t->save, &err);
     if (t->history && t->csv) printf("history in %s\n", t->history);
+    if (t->plot && t->curves.n) printf("curves in %s\n", t->plot);
     if (t->checkpoint) printf("checkpoint in %s\n", t->checkpoint);
     if (t->best_name && t->has_best)
         printf("parameters of the best epoch (%s %s) in %s\n", t->best_name,
@@ -287,6 +294,7 @@ static int train(trainer *t, rill_graph *g, rill_session_options *so, rill_fit_o
     if (status == EXIT_INTERRUPTED) print_interrupted(t);
     if (!status) status = finish(t, s);
     free(t->csv);
+    train_free_curves(&t->curves);
     rill_session_destroy(s);
     rill_dataset_destroy(data);
     return status;
@@ -331,7 +339,6 @@ const cli_command cmd_train = {
         "the last finished epoch is there. Files that exist are replaced only with --force or\n"
         "--resume.",
     .options = options,
-    .later = later_options,
     .min_args = 1,
     .max_args = 1,
     .run = run,

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 const cli_command *const cli_commands[] = {
-    &cmd_run,      &cmd_train,   &cmd_eval, &cmd_predict, &cmd_check,  &cmd_grad, &cmd_gradcheck,
-    &cmd_optimize, &cmd_profile, &cmd_show, &cmd_ops,     &cmd_schema, NULL};
+    &cmd_run,      &cmd_train,   &cmd_eval, &cmd_predict, &cmd_check, &cmd_grad,   &cmd_gradcheck,
+    &cmd_optimize, &cmd_profile, &cmd_plot, &cmd_show,    &cmd_ops,   &cmd_schema, NULL};
 
 /* Commands whose meaning is settled, but that this version does not have. */
 static const char *const later_commands[] = {"explain", "convert", NULL};
@@ -112,12 +112,6 @@ static const cli_option *find_option(const cli *c, const char *name, size_t leng
         if (length > 1) cli_offer(&near, o->name);
     }
     *status = EXIT_USAGE;
-    for (const char *const *l = c->command->later; l && *l; l++)
-        if (strlen(*l) == length && strncmp(*l, name, length) == 0) {
-            *status =
-                cli_unsupported(c, "--%s is not part of this version (%s)", *l, rill_version());
-            return NULL;
-        }
     const char *given = n_dashes == 1 ? "-" : "--";
     if (near.best)
         cli_usage(c, "unknown option %s%.*s; did you mean %s%s?", given, (int)length, name,
@@ -168,7 +162,8 @@ static int read_words(cli *c, int argc, char **argv, const char **words)
         }
     }
     if (!status && c->n_args < c->command->min_args)
-        return cli_usage(c, "GRAPH is missing; usage: rill %s %s", c->command->name,
+        return cli_usage(c, "%.*s is missing; usage: rill %s %s",
+                         (int)strcspn(c->command->usage, " "), c->command->usage, c->command->name,
                          c->command->usage);
     return status;
 }

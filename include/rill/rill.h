@@ -3,6 +3,7 @@
 #define RILL_RILL_H
 
 #include "rill/autodiff.h"
+#include "rill/chart.h"
 #include "rill/check.h"
 #include "rill/core.h"
 #include "rill/exec.h"

@@ -45,8 +45,6 @@ static void test_every_command_has_help(void **state)
             if (end - p > 100) fail_msg("%.*s", (int)(end - p), p);
         }
     }
-    ran(0, "rill train --help");
-    assert_null(strstr(command_out, "--plot"));
     ran(0, "rill show --help");
     assert_null(strstr(command_out, "svg or html"));
 }
@@ -57,8 +55,6 @@ static void test_what_a_later_version_has_is_status_3(void **state)
     ran(3, "rill explain");
     printed("", "rill: explain is not part of this version (0.1.0)\n");
     ran(3, "rill convert a b");
-    ran(3, "rill train xor.json --data synthetic:xor --plot a.svg");
-    printed("", "rill train: --plot is not part of this version (0.1.0)\n");
     ran(3, "rill show xor.json --format svg");
     said(command_err, "--format svg is not part of this version");
     ran(3, "rill show xor.json --format html");
