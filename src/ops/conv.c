@@ -1,7 +1,7 @@
 /* conv.c: 2-d convolution (cross-correlation, as in all frameworks) and its two adjoints.
  *
- * The descriptors: inference, gradients, cost, cases. The kernels are in conv_reference.c and
- * conv_unrolled.c. */
+ * The descriptors: inference, gradients, cost, cases. The kernels are in conv_reference.c,
+ * conv_unrolled.c, conv_direct.c and conv_filter.c. */
 #include "ops/conv.h"
 
 #include <inttypes.h>
@@ -449,7 +449,8 @@ static const rill_kernel forward_kernels[] = {KERNEL(direct, forward), KERNEL(un
                                               REFERENCE(forward)};
 static const rill_kernel input_kernels[] = {KERNEL(direct, input), KERNEL(unrolled, input),
                                             REFERENCE(input)};
-static const rill_kernel filter_kernels[] = {KERNEL(unrolled, filter), REFERENCE(filter)};
+static const rill_kernel filter_kernels[] = {KERNEL(direct, filter), KERNEL(unrolled, filter),
+                                             REFERENCE(filter)};
 
 const rill_op rill_op_conv2d = {
     .struct_size = sizeof(rill_op),

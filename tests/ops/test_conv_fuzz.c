@@ -26,10 +26,11 @@ static problem draw(rill_random *r)
 {
     problem p = {.dtype = rill_random_below(r, 4) == 0 ? RILL_F64 : RILL_F32,
                  .w = RILL_WINDOW_INIT};
-    const int64_t group = PICK(r, 1, 1, 1, 1, 2, 3);
+    const bool depthwise = rill_random_below(r, 8) == 0;
+    const int64_t group = depthwise ? PICK(r, 2, 8, 15, 16, 17, 33, 65) : PICK(r, 1, 1, 1, 1, 2, 3);
     const int64_t kh = PICK(r, 1, 1, 2, 3, 3, 5), kw = PICK(r, 1, 1, 2, 3, 3, 7);
-    const int64_t cin = PICK(r, 1, 3, 4, 15, 16, 17, 33),
-                  cout = PICK(r, 1, 2, 7, 8, 15, 17, 31, 32, 33, 40, 65);
+    const int64_t cin = depthwise ? 1 : PICK(r, 1, 3, 4, 15, 16, 17, 33);
+    const int64_t cout = depthwise ? 1 : PICK(r, 1, 2, 7, 8, 15, 16, 17, 31, 32, 33, 40, 48, 65);
     p.w.group = group;
     p.w.rounding = "floor";
     p.w.has_pads = true;
@@ -144,7 +145,7 @@ static const rill_op *op_of(part which)
 }
 
 /* Every kernel and layout of one op on one problem. Of kernels that sum in the same order the bits
- * agree: all of the forward op but OpenBLAS's, and the direct ones of the adjoint in x. */
+ * agree: the direct ones in both layouts. */
 static void check_op(const problem *p, part which, const void *const *operands)
 {
     const rill_op *op = op_of(which);
@@ -159,7 +160,7 @@ static void check_op(const problem *p, part which, const void *const *operands)
             result again = run_trapped(p, which, nchw, name, operands, REVERSED);
             check_bits(p->dtype, got.data, again.data, got.n);
             free(again.data);
-            if (which != FILTER && strcmp(name, "unrolled") != 0) {
+            if (strcmp(name, "unrolled") != 0) {
                 if (first.data) check_bits(p->dtype, got.data, first.data, got.n);
                 if (!first.data) {
                     first = got;
@@ -333,11 +334,100 @@ static void test_levels(void **state)
     }
 }
 
+/* Sums of 3x2 windows of `line` elements, two runs of 5 windows, over an image with rows of 100
+ * elements; `packed`: dy and the sums in panels. */
+typedef struct sums_case {
+    int64_t line, columns;
+    bool packed, depthwise;
+} sums_case;
+
+/* Element j of row i in panels of `height` rows, or in rows of `columns`. */
+static int64_t in_panel(rill_dtype dtype, const sums_case *k, int64_t height, int64_t i, int64_t j)
+{
+    const int64_t panel = RILL_PANEL_BYTES / (int64_t)rill_dtype_size(dtype);
+    const int64_t first = j / panel * panel, left = k->columns - first;
+    if (!k->packed) return i * k->columns + j;
+    return first * height + i * (left > panel / 2 ? panel : panel / 2) + j - first;
+}
+
+/* Part 1 goes on where part 0 ends; the sum of both ends in part 0. */
+static void check_sums(const rill_gemm_loops *loops, rill_dtype dtype, const sums_case *k,
+                       const void *x, const void *dy)
+{
+    const int64_t height = 6 * k->line, step = height * (k->columns + 32), size = 2 * step;
+    void *sum = samples(dtype, size, 0);
+    rill_window_sums w = {.x = x,
+                          .dy = dy,
+                          .taps_h = 3,
+                          .taps_w = 2,
+                          .tap_h = 100,
+                          .tap_w = k->depthwise ? k->columns : k->line,
+                          .line = k->line,
+                          .columns = k->columns,
+                          .x_step = 3,
+                          .depth = 5,
+                          .runs = 2,
+                          .inner = 1,
+                          .long_jump = 200 - 15,
+                          .dy_step = k->packed ? 0 : k->columns,
+                          .sum_step = k->packed ? 0 : k->columns};
+    for (int i = 0; i < 2; i++) {
+        w.sum = (char *)sum + i * step * (int64_t)rill_dtype_size(dtype);
+        w.load = false;
+        (k->depthwise ? loops->depthwise_sums : loops->sums)(&w);
+        w.load = true;
+        (k->depthwise ? loops->depthwise_sums : loops->sums)(&w);
+    }
+    loops->add_parts(sum, step, 2, step);
+    for (int64_t r = 0; r < height; r++) {
+        for (int64_t j = 0; j < k->columns; j++) {
+            const int64_t u = r / k->line / 2, v = r / k->line % 2, i = r % k->line;
+            double want = 0;
+            for (int64_t p = 0; p < 20; p++) {
+                const int64_t at = p % 10 / 5 * 200 + p % 5 * 3 + u * w.tap_h + v * w.tap_w + i;
+                want = chain_element(dtype, want, element(dtype, x, at + (k->depthwise ? j : 0)),
+                                     element(dtype, dy, in_panel(dtype, k, 10, p % 10, j)));
+            }
+            const double got = element(dtype, sum, in_panel(dtype, k, height, r, j));
+            if (got != 2 * want) {
+                fail_msg("row %ld, column %ld: expected %a, got %a", (long)r, (long)j, 2 * want,
+                         got);
+            }
+        }
+    }
+    free(sum);
+}
+
+static void test_levels_of_sums(void **state)
+{
+    (void)state;
+    static const rill_cpu_level levels[] = {RILL_CPU_AVX2, RILL_CPU_AVX512};
+    static const sums_case cases[] = {
+        {1, 1, true, false},   {14, 32, true, false},  {15, 33, true, false},
+        {6, 16, true, false},  {7, 17, true, false},   {29, 65, true, false},
+        {3, 8, true, false},   {14, 32, false, false}, {15, 48, false, false},
+        {6, 16, false, false}, {1, 1, false, true},    {1, 32, false, true},
+        {1, 33, false, true},  {1, 24, false, true},   {1, 7, false, true},
+    };
+    for (int d = 0; d < 2; d++) {
+        const rill_dtype dtype = d ? RILL_F64 : RILL_F32;
+        void *x = samples(dtype, IMAGE, 1), *dy = samples(dtype, IMAGE, 7);
+        for (size_t i = 0; i < RILL_LEN(cases) * RILL_LEN(levels); i++) {
+            const rill_cpu_level level = levels[i % RILL_LEN(levels)];
+            const rill_gemm_loops *loops = &RILL_AT(rill_gemm, level)->by_dtype[d];
+            if (level > rill_cpu() || !loops->sums) continue;
+            check_sums(loops, dtype, &cases[i / RILL_LEN(levels)], x, dy);
+        }
+        free(x), free(dy);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_drawn),
         cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_levels_of_sums),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -85,6 +85,8 @@ INLINE void transpose4_f64(const double *src, int64_t ld, double *dst, int64_t l
 #include "ops/kernels/windows_loops.h"
 
 #include "ops/kernels/depthwise_loops.h"
+
+#include "ops/kernels/sums_loops.h"
 #undef TYPE
 #undef NAME
 #undef SCALAR_FMA
@@ -136,9 +138,13 @@ INLINE void transpose4_f64(const double *src, int64_t ld, double *dst, int64_t l
 
 #include "ops/kernels/depthwise_loops.h"
 
+#include "ops/kernels/sums_loops.h"
+
 const rill_gemm_kernels RILL_LEVELED(rill_gemm) = {
-    .by_dtype = {{product_f32, windows_f32, pack_f32, depthwise_f32},
-                 {product_f64, windows_f64, pack_f64, depthwise_f64}},
+    .by_dtype = {{product_f32, windows_f32, pack_f32, depthwise_f32, sums_f32, depthwise_sums_f32,
+                  add_parts_f32},
+                 {product_f64, windows_f64, pack_f64, depthwise_f64, sums_f64, depthwise_sums_f64,
+                  add_parts_f64}},
 };
 
 #else

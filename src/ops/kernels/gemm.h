@@ -76,12 +76,33 @@ typedef struct rill_depthwise {
     int64_t at, column;
 } rill_depthwise;
 
+/* What windows add to the gradient of a filter: sum[r, j] += x[p, r] dy[p, j], a chain over the
+ * windows p: `runs` runs of `depth` windows that are x_step elements apart in x, with jumps between
+ * runs as in rill_windows. Row r = (u, v, i) of `sum` is element u tap_h + v tap_w + i of a window,
+ * i < line. dy and `sum` have panels of columns as rill_pack makes them, the steps of which are the
+ * windows and the rows; or, with a dy_step or sum_step, rows that far apart of which blocks of
+ * RILL_PANEL_BYTES / 2 are full. `load`: add to what is there, else to zero. */
+typedef struct rill_window_sums {
+    const void *x, *dy;
+    void *sum;
+    int64_t taps_h, taps_w, tap_h, tap_w, line, columns;
+    int64_t x_step, depth, runs, inner, jump, long_jump;
+    int64_t dy_step, sum_step;
+    bool load;
+} rill_window_sums;
+
 /* All NULL where the level has no fused multiply-add. k is at least 1. */
 typedef struct rill_gemm_loops {
     void (*product)(const rill_gemm *g);
     void (*windows)(const rill_windows *w);
     void (*pack)(const rill_pack *p);
     void (*depthwise)(const rill_depthwise *d);
+    void (*sums)(const rill_window_sums *w);
+    /* The same where channel j of dy meets channel j of x only: `line` is 1; there are steps. */
+    void (*depthwise_sums)(const rill_window_sums *w);
+    /* to[i] += to[i + step] + ... by pairs: ((0 + 1) + (2 + 3)) + ..., 0 <= i < n; the terms other
+     * than the first are overwritten. */
+    void (*add_parts)(void *to, int64_t step, int64_t parts, int64_t n);
 } rill_gemm_loops;
 typedef struct rill_gemm_kernels {
     rill_gemm_loops by_dtype[2]; /* RILL_F32 and RILL_F64, less RILL_F32 */
