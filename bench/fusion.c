@@ -177,11 +177,11 @@ static void run_units(void *arg, int worker)
     }
 }
 
-static double run_hand(hand *h, int threads)
+static double run_hand(hand *h, rill_team *team)
 {
     atomic_init(&h->next, 0);
     const uint64_t start = rill_clock_ns();
-    rill_team_run(threads, run_units, h);
+    rill_team_run(team, rill_team_size(team), run_units, h);
     return 1e-9 * (double)(rill_clock_ns() - start);
 }
 
@@ -220,12 +220,13 @@ static void measure(size_t at, int64_t n, int threads, int repetitions, double s
         die("tensor", err.message);
     fill(rill_tensor_data(fed), n);
     const runner plain = make_runner(g, fed, threads, 0), fused = make_runner(g, fed, threads, 2);
+    rill_team *team = rill_team_create(NULL, threads);
     hand h = {.w = w, .loop = loop_of(at), .n = n};
     memcpy(h.arrays, arrays, sizeof h.arrays);
     double level0 = 0, level2 = 0, by_hand = 0;
     for (int r = 0; r < repetitions; r++) {
         keep_smaller(&level2, run_session(&fused));
-        keep_smaller(&by_hand, run_hand(&h, threads));
+        keep_smaller(&by_hand, run_hand(&h, team));
         if (r % 2 == 0) keep_smaller(&level0, run_session(&plain));
     }
     const double least = 4.0 * (double)n * (w->read + w->written) / speed;
@@ -233,6 +234,7 @@ static void measure(size_t at, int64_t n, int threads, int repetitions, double s
            threads, level0 * 1e3, level2 * 1e3, by_hand * 1e3, least * 1e3, level2 / least,
            w->bound ? "*" : " ", level2 / by_hand, w->bound ? " " : "*", level0 / level2,
            100 * least / level2);
+    rill_team_destroy(team);
     rill_session_destroy(plain.session);
     rill_session_destroy(fused.session);
     rill_graph_destroy(g);

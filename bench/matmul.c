@@ -48,6 +48,7 @@ static void take_units(void *arg, int worker)
 static double best_of_units(job *j, int threads)
 {
     double best = 1e30;
+    rill_team *team = rill_team_create(NULL, threads);
     const clockid_t clock = threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC;
     for (int i = 0; i < 50; i++) {
         atomic_store(&j->next, 0);
@@ -55,11 +56,12 @@ static double best_of_units(job *j, int threads)
         if (threads == 1) {
             take_units(j, 0);
         } else {
-            rill_team_run(threads, take_units, j);
+            rill_team_run(team, threads, take_units, j);
         }
         const double t = seconds(clock) - start;
         if (t < best) best = t;
     }
+    rill_team_destroy(team);
     return best;
 }
 

@@ -123,13 +123,15 @@ static double measure(graph *g, int threads, bool busy)
     if (rill_schedule_create(NULL, &spec, &s, NULL) != RILL_OK ||
         rill_schedule_state_create(s, &state, NULL) != RILL_OK)
         abort();
+    rill_team *team = rill_team_create(NULL, threads);
     const rill_schedule_ops ops = {.arg = g, .unit = busy ? busy_unit : empty_unit};
     double best = 1e30;
     for (int i = 0; i < (busy ? 30 : 300); i++) {
         const double t = now();
-        if (rill_schedule_run(s, state, threads, &ops, NULL) != RILL_OK) abort();
+        if (rill_schedule_run(s, state, team, &ops, NULL) != RILL_OK) abort();
         if (now() - t < best) best = now() - t;
     }
+    rill_team_destroy(team);
     rill_schedule_state_destroy(state);
     rill_schedule_destroy(s);
     return best;

@@ -1,6 +1,5 @@
 #!/bin/sh
-# Runs the tests of everything that shares memory between threads under ThreadSanitizer. It can't see
-# into OpenMP's runtime, so this build runs its teams on POSIX threads.
+# Runs the tests of everything that shares memory between threads under ThreadSanitizer.
 #
 #   tests/tsan.sh [BUILD-FOLDER] [TEST...]
 #
@@ -10,7 +9,7 @@ source=$(cd "$(dirname "$0")/.." && pwd)
 build=${1:-"$source/build-tsan"}
 [ $# -gt 0 ] && shift
 if [ ! -f "$build/build.ninja" ]; then
-    meson setup "$build" "$source" -Dbuildtype=debugoptimized -Dthreads=pthread \
+    meson setup "$build" "$source" -Dbuildtype=debugoptimized \
         -Db_sanitize=thread -Db_lundef=false -Dtools=false -Dexamples=false -Dbench=false
 fi
 jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)

@@ -72,6 +72,7 @@ typedef struct rill_arena {
 void rill_arena_init(rill_arena *a, rill_context *ctx);
 void rill_arena_free(rill_arena *a);
 void *rill_arena_alloc(rill_arena *a, size_t size, size_t align); /* NULL on failure */
+void *rill_arena_zero(rill_arena *a, size_t n, size_t size);      /* n * size checked, zeroed */
 void *rill_arena_copy(rill_arena *a, const void *data, size_t size);
 char *rill_arena_strdup(rill_arena *a, const char *s);
 char *rill_arena_strndup(rill_arena *a, const char *s, size_t n);
@@ -174,12 +175,18 @@ void rill_tensor_put(rill_tensor *t, int64_t i, double v);
 
 /* ---- threads ------------------------------------------------------------------------------- */
 
-/* Runs fn(arg, worker) on up to n threads, workers 0.. (0 is the caller), and returns when all are
- * done. May deliver fewer than n: fn must not count on any but worker 0. One OpenMP team, or
- * pthreads, or just the caller; just the caller also in a forked child of a process that had used a
- * team. */
+/* Threads that work together on one call at a time. The team is the caller and up to n - 1 helpers,
+ * which start with the first call that needs them, sleep between calls and end with the team. In a
+ * child forked from the process that started them there are none. */
 #define RILL_MAX_WORKERS 1024
-void rill_team_run(int n, void (*fn)(void *arg, int worker), void *arg);
+typedef struct rill_team rill_team;
+rill_team *rill_team_create(rill_context *ctx, int n); /* NULL: no memory */
+void rill_team_destroy(rill_team *team);
+int rill_team_size(const rill_team *team); /* 1 for NULL, which is the caller alone */
+/* Runs fn(arg, worker) on up to n threads of the team, workers 0.. (0 is the caller), and returns
+ * when all are done. fn must not count on any but worker 0: helpers that are late don't take part,
+ * and inside another call or a parallel region of OpenMP there are none. */
+void rill_team_run(rill_team *team, int n, void (*fn)(void *arg, int worker), void *arg);
 void rill_pause(void); /* a moment of a spinning wait */
 void rill_yield(void); /* lets another thread have the core */
 

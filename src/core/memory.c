@@ -123,6 +123,15 @@ void *rill_arena_alloc(rill_arena *a, size_t size, size_t align)
     return (char *)c + at;
 }
 
+void *rill_arena_zero(rill_arena *a, size_t n, size_t size)
+{
+    size_t bytes;
+    if (!rill_size_mul(n ? n : 1, size, &bytes)) return NULL;
+    void *p = rill_arena_alloc(a, bytes, 16);
+    if (p) memset(p, 0, bytes);
+    return p;
+}
+
 void *rill_arena_copy(rill_arena *a, const void *data, size_t size)
 {
     void *p = rill_arena_alloc(a, size, 16);

@@ -1,95 +1,268 @@
-/* thread.c: a team of workers for one call, and a monitor (lock and condition) for where they meet.
+/* thread.c: teams of worker threads, and a monitor (lock and condition) for where threads meet.
  *
- * Three back ends: one OpenMP parallel region, POSIX threads that are created and joined, or the
- * caller alone. Whatever is delivered, worker 0 is the caller, worker numbers are below n, and no
- * worker outlives the call. A team inside a team is the caller alone, so a run never has more
- * threads than it asked for. In a child forked from a process that had used a team it is too: of
- * the threads of an OpenMP pool the child has only the book-keeping, and waiting for them hangs.
+ * A team belongs to whoever made it. Its threads start with the first call that needs them, sleep
+ * between calls and end with the team. Worker 0 of a call is the caller; helpers join while the
+ * call is open, each at most once and under a number of its own, and the caller closes it when its
+ * own part is done. So nobody waits for a helper that has not woken up yet: a short call on a busy
+ * machine costs what it costs on one thread. After a call helpers look out for the next one for
+ * SPIN_NS, or not at all where there are more of them than cores, and then sleep.
+ *
+ * `state` is the one word that they agree on: the number of the call, whether it is open, how many
+ * workers it is for, and how many helpers are inside. What a call is made of is written before it
+ * opens, and not touched until it is closed and nobody is inside.
+ *
+ * A call inside a call, or inside a parallel region of OpenMP, is the caller alone, so a run never
+ * has more threads than it asked for. So it is with a team that was made before a fork: the child
+ * has none of its threads.
  */
 #include "core/core.h"
 
+#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
+#include <stdalign.h>
 #include <time.h>
 #include <unistd.h>
-#ifdef RILL_THREADS_OPENMP
-#include <omp.h>
-#endif
 
-#if defined(RILL_THREADS_OPENMP) || defined(RILL_THREADS_PTHREAD)
-
-/* True in a child of the process that first used a team. Children of a process that never did so
- * are free to. */
-static bool forked(void)
-{
-    static atomic_long owner; /* process id of the first user, 0 before */
-    const long self = (long)getpid();
-    long seen = atomic_load_explicit(&owner, memory_order_relaxed);
-    if (seen == 0 && atomic_compare_exchange_strong(&owner, &seen, self)) return false;
-    return seen != self;
-}
-
-#endif
-
-#ifdef RILL_THREADS_OPENMP
-
-void rill_team_run(int n, void (*fn)(void *arg, int worker), void *arg)
-{
-    if (n <= 1 || omp_in_parallel() || forked()) {
-        fn(arg, 0);
-        return;
-    }
-    if (n > RILL_MAX_WORKERS) n = RILL_MAX_WORKERS;
-#pragma omp parallel num_threads(n)
-    fn(arg, omp_get_thread_num());
-}
-
-#elif defined(RILL_THREADS_PTHREAD)
-
-typedef struct member {
-    pthread_t thread;
+struct rill_team {
+    rill_context *ctx;
+    int size;    /* of the largest call */
+    int started; /* helpers; their numbers are 1 .. started */
+    bool spins;  /* there are cores for all */
+    long owner;  /* the process that has the helpers */
+    pthread_t *threads;
+    struct helper *helpers;
+    rill_monitor asleep; /* helpers without a call, and a caller that waits for helpers */
     void (*fn)(void *arg, int worker);
     void *arg;
-    int worker;
-} member;
+    alignas(64) _Atomic uint64_t state;
+    alignas(64) atomic_uint sleepers;
+    atomic_bool ends;
+};
 
+#ifdef RILL_THREADS_PTHREAD
+
+static const uint64_t SPIN_NS = 50000;
+enum { SPINS = 64, YIELDS = 64 }; /* looks between two at the clock; of a caller that waits */
+
+#define INSIDE UINT64_C(0xffff)
+#define WORKERS_SHIFT 16
+#define OPEN (UINT64_C(1) << 31)
+#define CALL_SHIFT 32
+
+/* A call is under way on this thread. */
 static _Thread_local bool in_team;
 
-static void *member_main(void *arg)
+/* ---- helpers --------------------------------------------------------------------------------- */
+
+typedef struct helper {
+    rill_team *team;
+    unsigned number;
+    uint32_t last; /* call that it joined */
+} helper;
+
+/* Whether the state is of an open call for this helper, which it has not joined before. */
+static bool is_for(const helper *h, uint64_t state)
 {
-    const member *m = arg;
+    return state & OPEN && h->number < (state >> WORKERS_SHIFT & 0x7fff) &&
+           (uint32_t)(state >> CALL_SHIFT) != h->last;
+}
+
+/* Takes part in the call that is open, if there is one. */
+static bool join(helper *h)
+{
+    rill_team *team = h->team;
+    uint64_t state = atomic_load_explicit(&team->state, memory_order_relaxed);
+    do {
+        if (!is_for(h, state)) return false;
+    } while (!atomic_compare_exchange_weak_explicit(&team->state, &state, state + 1,
+                                                    memory_order_acquire, memory_order_relaxed));
+    h->last = (uint32_t)(state >> CALL_SHIFT);
+    team->fn(team->arg, (int)h->number);
+    state = atomic_fetch_sub(&team->state, 1) - 1;
+    if (!(state & OPEN) && (state & INSIDE) == 0 && atomic_load(&team->sleepers) > 0) {
+        rill_monitor_enter(&team->asleep);
+        rill_monitor_wake(&team->asleep, true);
+        rill_monitor_leave(&team->asleep);
+    }
+    return true;
+}
+
+/* Whoever changes the state looks at the sleepers after it, and a sleeper at the state after it is
+ * counted (all seq_cst): one of the two sees the other. */
+static void sleep_until_called(helper *h)
+{
+    rill_team *team = h->team;
+    rill_monitor_enter(&team->asleep);
+    atomic_fetch_add(&team->sleepers, 1);
+    while (!is_for(h, atomic_load(&team->state)) && !atomic_load(&team->ends))
+        rill_monitor_wait(&team->asleep, 0);
+    atomic_fetch_sub(&team->sleepers, 1);
+    rill_monitor_leave(&team->asleep);
+}
+
+/* A while of looking out for the next call; true if there is one. */
+static bool spin_until_called(helper *h)
+{
+    const rill_team *team = h->team;
+    if (!team->spins) return false;
+    const uint64_t start = rill_clock_ns();
+    do {
+        for (int i = 0; i < SPINS; i++) {
+            if (is_for(h, atomic_load_explicit(&team->state, memory_order_relaxed))) return true;
+            rill_pause();
+        }
+    } while (rill_clock_ns() - start < SPIN_NS);
+    return false;
+}
+
+static void *helper_main(void *arg)
+{
+    helper *h = arg;
     in_team = true;
-    m->fn(m->arg, m->worker);
+    while (!atomic_load(&h->team->ends))
+        if (!join(h) && !spin_until_called(h)) sleep_until_called(h);
     return NULL;
 }
 
-void rill_team_run(int n, void (*fn)(void *arg, int worker), void *arg)
+/* Signals are the host's: they go to its own threads. */
+static void start_helpers(rill_team *team, int n)
 {
-    if (n <= 1 || in_team || forked()) {
+    sigset_t all, before;
+    sigfillset(&all);
+    if (pthread_sigmask(SIG_SETMASK, &all, &before)) return;
+    while (team->started < n - 1) {
+        helper *h = &team->helpers[team->started];
+        *h = (helper){team, (unsigned)team->started + 1,
+                      (uint32_t)(atomic_load(&team->state) >> CALL_SHIFT)};
+        if (pthread_create(&team->threads[team->started], NULL, helper_main, h)) break;
+        team->started++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* ---- calls ----------------------------------------------------------------------------------- */
+
+/* Weak, because only the host may bring an OpenMP runtime. */
+#pragma weak omp_in_parallel
+extern int omp_in_parallel(void);
+
+static bool may_have_helpers(rill_team *team)
+{
+    if (in_team || (omp_in_parallel && omp_in_parallel())) return false;
+    const long self = (long)getpid();
+    if (team->started == 0) team->owner = self;
+    return team->owner == self;
+}
+
+static void open_call(rill_team *team, int n, void (*fn)(void *arg, int worker), void *arg)
+{
+    team->fn = fn;
+    team->arg = arg;
+    const uint64_t call = (atomic_load(&team->state) >> CALL_SHIFT) + 1;
+    atomic_store(&team->state, call << CALL_SHIFT | OPEN | (uint64_t)n << WORKERS_SHIFT);
+    if (atomic_load(&team->sleepers) == 0) return;
+    rill_monitor_enter(&team->asleep);
+    rill_monitor_wake(&team->asleep, true);
+    rill_monitor_leave(&team->asleep);
+}
+
+/* Nobody joins any more; returns when all that did have left. */
+static void close_call(rill_team *team)
+{
+    uint64_t state = atomic_fetch_and(&team->state, ~OPEN);
+    for (int i = 0; state & INSIDE && i < SPINS + YIELDS; i++) {
+        if (i < SPINS && team->spins)
+            rill_pause();
+        else
+            rill_yield();
+        state = atomic_load(&team->state);
+    }
+    if (!(state & INSIDE)) return;
+    rill_monitor_enter(&team->asleep);
+    atomic_fetch_add(&team->sleepers, 1);
+    while (atomic_load(&team->state) & INSIDE) rill_monitor_wait(&team->asleep, 0);
+    atomic_fetch_sub(&team->sleepers, 1);
+    rill_monitor_leave(&team->asleep);
+}
+
+void rill_team_run(rill_team *team, int n, void (*fn)(void *arg, int worker), void *arg)
+{
+    if (team && n > team->size) n = team->size;
+    if (!team || n <= 1 || !may_have_helpers(team)) {
         fn(arg, 0);
         return;
     }
-    member members[RILL_MAX_WORKERS];
-    if (n > RILL_MAX_WORKERS) n = RILL_MAX_WORKERS;
-    int started = 1;
-    for (; started < n; started++) {
-        members[started] = (member){.fn = fn, .arg = arg, .worker = started};
-        if (pthread_create(&members[started].thread, NULL, member_main, &members[started])) break;
-    }
+    start_helpers(team, n);
     in_team = true;
+    open_call(team, n, fn, arg);
     fn(arg, 0);
+    close_call(team);
     in_team = false;
-    for (int i = 1; i < started; i++) pthread_join(members[i].thread, NULL);
+}
+
+static void end_helpers(rill_team *team)
+{
+    if (team->owner != (long)getpid()) return;
+    atomic_store(&team->ends, true);
+    rill_monitor_enter(&team->asleep);
+    rill_monitor_wake(&team->asleep, true);
+    rill_monitor_leave(&team->asleep);
+    for (int i = 0; i < team->started; i++) pthread_join(team->threads[i], NULL);
+    rill_monitor_destroy(&team->asleep);
 }
 
 #else
 
-void rill_team_run(int n, void (*fn)(void *arg, int worker), void *arg)
+typedef struct helper {
+    char unused;
+} helper;
+
+void rill_team_run(rill_team *team, int n, void (*fn)(void *arg, int worker), void *arg)
 {
-    (void)n;
+    (void)team, (void)n;
     fn(arg, 0);
 }
 
+static void end_helpers(rill_team *team)
+{
+    rill_monitor_destroy(&team->asleep);
+}
+
 #endif
+
+rill_team *rill_team_create(rill_context *ctx, int n)
+{
+    if (n > RILL_MAX_WORKERS) n = RILL_MAX_WORKERS;
+    if (n < 1) n = 1;
+    rill_team *team = rill_alloc_zero(ctx, 1, sizeof *team);
+    if (!team) return NULL;
+    team->ctx = ctx;
+    team->size = n;
+    team->spins = n <= rill_cpu_count();
+    team->owner = (long)getpid();
+    team->threads = rill_alloc_zero(ctx, (size_t)n, sizeof *team->threads);
+    team->helpers = rill_alloc_zero(ctx, (size_t)n, sizeof *team->helpers);
+    if (team->threads && team->helpers && rill_monitor_init(&team->asleep)) return team;
+    rill_free(ctx, team->threads, (size_t)n * sizeof *team->threads);
+    rill_free(ctx, team->helpers, (size_t)n * sizeof *team->helpers);
+    rill_free(ctx, team, sizeof *team);
+    return NULL;
+}
+
+int rill_team_size(const rill_team *team)
+{
+    return team ? team->size : 1;
+}
+
+void rill_team_destroy(rill_team *team)
+{
+    if (!team) return;
+    end_helpers(team);
+    rill_free(team->ctx, team->threads, (size_t)team->size * sizeof *team->threads);
+    rill_free(team->ctx, team->helpers, (size_t)team->size * sizeof *team->helpers);
+    rill_free(team->ctx, team, sizeof *team);
+}
 
 void rill_pause(void)
 {

@@ -5,20 +5,12 @@
 
 void *rill_builder_take(rill_builder *b, size_t n, size_t size)
 {
-    size_t bytes;
-    if (!rill_size_mul(n ? n : 1, size, &bytes)) return NULL;
-    void *p = rill_arena_alloc(&b->scratch, bytes, 16);
-    if (p) memset(p, 0, bytes);
-    return p;
+    return rill_arena_zero(&b->scratch, n, size);
 }
 
 void *rill_builder_keep(rill_builder *b, size_t n, size_t size)
 {
-    size_t bytes;
-    if (!rill_size_mul(n ? n : 1, size, &bytes)) return NULL;
-    void *p = rill_arena_alloc(&b->p->memory, bytes, 16);
-    if (p) memset(p, 0, bytes);
-    return p;
+    return rill_arena_zero(&b->p->memory, n, size);
 }
 
 rill_status rill_builder_nomem(rill_builder *b)

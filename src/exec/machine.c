@@ -18,6 +18,7 @@ enum { ARRAY_PARTS = ARRAY_BYTES / PART_BYTES, CHUNK = 128 * sizeof(float) /* lo
 typedef struct machine {
     const rill_limit_kernels *kernels;
     int threads;
+    rill_team *team;
     size_t small_bytes;   /* of each of ARRAYS arrays of each worker, which stay in its cache */
     char *arrays, *small; /* ARRAYS arrays each; small ones for each worker */
     int64_t next;         /* part of the arrays, the one that was used the longest ago */
@@ -129,7 +130,7 @@ static double best_rate(machine *m, part_fn part, int64_t repeats, double amount
     trial t = {.m = m, .part = part, .repeats = repeats, .start = rill_clock_ns()};
     unsigned most = 1;
     atomic_init(&t.next, m->next);
-    rill_team_run(m->threads, work, &t);
+    rill_team_run(m->team, m->threads, work, &t);
     m->next = atomic_load_explicit(&t.next, memory_order_relaxed) % ARRAY_PARTS;
     for (int i = 0; i < WINDOWS; i++) {
         const unsigned done = atomic_load_explicit(&t.done[i], memory_order_relaxed);
@@ -188,7 +189,7 @@ static void measure(machine *m, rill_machine_limits *out)
 {
     const double per_round = 2 * (double)m->kernels->round_bytes;
     trial first = {.m = m};
-    rill_team_run(m->threads, fill_arrays, &first);
+    rill_team_run(m->team, m->threads, fill_arrays, &first);
     out->read = rate_of_arrays(m, part_read, 3);
     out->copy = rate_of_arrays(m, part_copy, 2);
     out->copy_streaming = rate_of_arrays(m, part_copy_streaming, 2);
@@ -217,13 +218,15 @@ rill_status rill_machine_measure(rill_context *ctx, int threads, rill_machine_li
     m.arrays = rill_alloc(ctx, all);
     m.small = rill_alloc_zero(ctx, 1, all_small);
     rill_status st = RILL_OK;
-    if (m.arrays && m.small) {
+    m.team = rill_team_create(ctx, threads);
+    if (m.arrays && m.small && m.team) {
         *out = (rill_machine_limits){
             .threads = threads, .level = levels[rill_cpu()], .cache_bytes = l2};
         measure(&m, out);
     } else {
         st = rill_nomem(err, "arrays to measure the machine with");
     }
+    rill_team_destroy(m.team);
     rill_free(ctx, m.small, all_small);
     rill_free(ctx, m.arrays, all);
     return st;

@@ -168,7 +168,7 @@ static rill_status execute(const rill_run *run, rill_schedule_state *state, rill
     rill_blas_acquire();
     rill_status st = p->observable
                          ? rill_run_debug(run, &ops, err)
-                         : rill_schedule_run(run->part->schedule, state, s->threads, &ops, err);
+                         : rill_schedule_run(run->part->schedule, state, s->team, &ops, err);
     rill_blas_release();
     return st;
 }

@@ -1,10 +1,11 @@
 /* schedule.c: makes a schedule out of steps, dependencies and costs.
  *
- * The schedulable thing is an item: one phase of one step. Items are numbered in the order of steps
- * and phases, which is a topological order. The units of an item are handed out in tickets of
- * `batch` consecutive units, at most MAX_TICKETS of them and each worth TICKET_NS where the cost is
- * known. A step without units keeps one item, of one ticket with nothing to do. The successors of
- * a step stand in order of falling critical path: the first ones are opened first.
+ * The schedulable thing is an item: one phase of one step, or all of a task of small steps
+ * (schedule_merge.c). Items are numbered in the order of tasks and phases, which is a topological
+ * order. The units of a phase are handed out in tickets of `batch` consecutive units, at most
+ * MAX_TICKETS of them and each worth TICKET_NS where the cost is known. A step without units keeps
+ * one part with nothing to do. The successors of a task stand in order of falling critical path:
+ * the first ones are opened first.
  */
 #include "exec/schedule_impl.h"
 
@@ -42,114 +43,197 @@ static rill_status check_spec(const rill_schedule_spec *spec, rill_error *err)
 
 static bool allocate(rill_schedule *s, const rill_schedule_spec *spec)
 {
-    size_t n_items = 0;
+    size_t n_parts = 0;
     for (uint32_t i = 0; i < spec->n_steps; i++) {
         size_t used = 0;
         for (uint32_t p = 0; p < spec->n_phases[i]; p++) used += spec->units[i][p] > 0;
-        n_items += used ? used : 1;
+        n_parts += used ? used : 1;
     }
-    if (n_items >= UINT32_MAX) return false;
+    if (n_parts >= UINT32_MAX) return false;
     const size_t n = spec->n_steps;
     s->n_steps = spec->n_steps;
-    s->n_items = (uint32_t)n_items;
+    s->n_parts = (uint32_t)n_parts;
     s->n_succ = n ? spec->succ_first[n] : 0;
-    s->items = rill_alloc_zero(s->ctx, n_items, sizeof *s->items);
+    s->parts = rill_alloc_zero(s->ctx, n_parts, sizeof *s->parts);
+    s->members = rill_alloc_zero(s->ctx, n_parts, sizeof *s->members);
+    s->items = rill_alloc_zero(s->ctx, n_parts, sizeof *s->items);
     s->first_item = rill_alloc_zero(s->ctx, n + 1, sizeof *s->first_item);
     s->n_preds = rill_alloc_zero(s->ctx, n, sizeof *s->n_preds);
     s->succ_first = rill_alloc_zero(s->ctx, n + 1, sizeof *s->succ_first);
     s->succ = rill_alloc_zero(s->ctx, s->n_succ, sizeof *s->succ);
     s->roots = rill_alloc_zero(s->ctx, n, sizeof *s->roots);
-    return s->items && s->first_item && s->n_preds && s->succ_first && s->succ && s->roots;
+    return s->parts && s->members && s->items && s->first_item && s->n_preds && s->succ_first &&
+           s->succ && s->roots;
 }
 
-/* cost: of the whole item, or negative if not known. */
-static rill_schedule_item make_item(uint32_t step, uint32_t phase, int64_t units, double cost)
+/* cost: of the whole part, or negative if not known. */
+static int64_t batch_of(int64_t units, double cost)
 {
     int64_t batch = (units + MAX_TICKETS - 1) / MAX_TICKETS;
     if (cost >= 0) {
         const double worth = cost < TICKET_NS ? 1 : cost / TICKET_NS;
         if ((double)units > worth * (double)batch) batch = (int64_t)((double)units / worth) + 1;
     }
-    if (batch < 1) batch = 1;
-    const int64_t tickets = units < 1 ? 1 : (units + batch - 1) / batch;
-    return (rill_schedule_item){step, phase, (uint32_t)tickets, units, batch};
+    return batch < 1 ? 1 : batch;
 }
 
-/* Makes the items of one step; returns the time it takes with any number of threads. */
-static double add_items(rill_schedule *s, const rill_schedule_spec *spec, uint32_t step,
-                        uint32_t *n_items)
+/* What making a schedule needs besides it. */
+typedef struct maker {
+    rill_schedule *s;
+    const rill_schedule_spec *spec;
+    uint32_t *task;       /* of each step */
+    uint32_t *first_part; /* of each step; n_steps + 1 */
+    uint32_t *first_step; /* of each task, in steps: the first step behind it, once they stand */
+    uint32_t *steps;      /* by task */
+    uint32_t *linked;     /* of each task: 1 more than the last one found before it */
+    double *path;         /* of each task: its span, then its critical path */
+} maker;
+
+static void make_parts(maker *m)
 {
-    double units = 0, span = 0;
-    for (uint32_t p = 0; p < spec->n_phases[step]; p++) units += (double)spec->units[step][p];
-    const double per_unit = spec->cost ? spec->cost[step] / (units > 0 ? units : 1) : 1;
-    s->first_item[step] = *n_items;
-    for (uint32_t p = 0; p < spec->n_phases[step]; p++) {
-        const int64_t n = spec->units[step][p];
-        if (n <= 0) continue;
-        const double cost = per_unit * (double)n;
-        const rill_schedule_item item = make_item(step, p, n, spec->cost ? cost : -1);
-        span += cost / (double)item.tickets;
-        s->items[(*n_items)++] = item;
+    rill_schedule *s = m->s;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->n_steps; i++) {
+        m->first_part[i] = n;
+        for (uint32_t p = 0; p < m->spec->n_phases[i]; p++)
+            if (m->spec->units[i][p] > 0)
+                s->parts[n++] = (rill_schedule_part){i, p, m->spec->units[i][p]};
+        if (n == m->first_part[i]) s->parts[n++] = (rill_schedule_part){i, 0, 0};
     }
-    if (s->first_item[step] == *n_items) s->items[(*n_items)++] = make_item(step, 0, 0, -1);
+    m->first_part[s->n_steps] = n;
+}
+
+/* Steps by task, in their order. */
+static void sort_steps(maker *m)
+{
+    const uint32_t n = m->s->n_steps;
+    for (uint32_t i = 0; i < n; i++)
+        if (m->task[i] + 1 < n) m->first_step[m->task[i] + 1]++;
+    for (uint32_t t = 1; t < n; t++) m->first_step[t] += m->first_step[t - 1];
+    for (uint32_t i = 0; i < n; i++) m->steps[m->first_step[m->task[i]]++] = i;
+}
+
+/* Adds a step's parts as members; they are items of their own, or go to the last item. Returns the
+ * time they take with any number of threads. */
+static double add_step(maker *m, uint32_t step, uint32_t task, bool alone, uint32_t *n_members)
+{
+    rill_schedule *s = m->s;
+    double units = 0, span = 0;
+    const uint32_t end = m->first_part[step + 1];
+    for (uint32_t p = m->first_part[step]; p < end; p++) units += (double)s->parts[p].units;
+    const double per_unit = m->spec->cost ? m->spec->cost[step] / (units > 0 ? units : 1) : 1;
+    for (uint32_t p = m->first_part[step]; p < end; p++) {
+        const int64_t n = s->parts[p].units;
+        const double cost = per_unit * (double)n;
+        const uint32_t member = (*n_members)++;
+        s->members[member] = p;
+        if (!alone) {
+            s->items[s->n_items - 1].n++;
+            span += cost;
+            continue;
+        }
+        const int64_t batch = batch_of(n, m->spec->cost ? cost : -1);
+        const uint32_t tickets = n < 1 ? 1 : (uint32_t)((n + batch - 1) / batch);
+        s->items[s->n_items++] = (rill_schedule_item){task, member, 1, tickets, batch};
+        span += cost / (double)tickets;
+    }
     s->work += per_unit * units;
     return span;
 }
 
+static void make_items(maker *m)
+{
+    rill_schedule *s = m->s;
+    uint32_t n_members = 0, at = 0;
+    for (uint32_t t = 0; t < s->n_tasks; t++) {
+        const bool alone = m->first_step[t] - at == 1;
+        s->first_item[t] = s->n_items;
+        if (!alone) s->items[s->n_items++] = (rill_schedule_item){t, n_members, 0, 1, 1};
+        for (; at < m->first_step[t]; at++)
+            m->path[t] += add_step(m, m->steps[at], t, alone, &n_members);
+    }
+    s->first_item[s->n_tasks] = s->n_items;
+}
+
+/* Dependencies of tasks, each pair once. */
+static void link_tasks(maker *m)
+{
+    rill_schedule *s = m->s;
+    uint32_t n = 0, at = 0;
+    for (uint32_t t = 0; t < s->n_tasks; t++) {
+        s->succ_first[t] = n;
+        for (; at < m->first_step[t]; at++) {
+            const uint32_t step = m->steps[at];
+            for (uint32_t k = m->spec->succ_first[step]; k < m->spec->succ_first[step + 1]; k++) {
+                const uint32_t to = m->task[m->spec->succ[k]];
+                if (to == t || m->linked[to] == t + 1) continue;
+                m->linked[to] = t + 1;
+                s->succ[n++] = to;
+                s->n_preds[to]++;
+            }
+        }
+    }
+    s->succ_first[s->n_tasks] = n;
+}
+
 typedef struct ranked {
     double path; /* time from here to the end of the run, with any number of threads */
-    uint32_t step;
+    uint32_t task;
 } ranked;
 
 static int longer_path_first(const void *a, const void *b)
 {
     const ranked *x = a, *y = b;
     if (x->path != y->path) return x->path > y->path ? -1 : 1;
-    return x->step < y->step ? -1 : x->step > y->step;
+    return x->task < y->task ? -1 : x->task > y->task;
 }
 
-/* Fills `order` with `n` steps and sorts it by falling path; returns the longest. */
-static double rank(ranked *order, const double *path, uint32_t *steps, uint32_t n)
+/* Fills `order` with `n` tasks and sorts it by falling path; returns the longest. */
+static double rank(ranked *order, const double *path, uint32_t *tasks, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++) order[i] = (ranked){path[steps[i]], steps[i]};
+    for (uint32_t i = 0; i < n; i++) order[i] = (ranked){path[tasks[i]], tasks[i]};
     if (n > 1) qsort(order, n, sizeof *order, longer_path_first);
-    for (uint32_t i = 0; i < n; i++) steps[i] = order[i].step;
+    for (uint32_t i = 0; i < n; i++) tasks[i] = order[i].task;
     return n ? order[0].path : 0;
 }
 
-/* path holds the span of each step and becomes its critical path. */
 static void order_successors(rill_schedule *s, double *path, ranked *order)
 {
-    for (uint32_t i = s->n_steps; i-- > 0;) {
-        const uint32_t first = s->succ_first[i], n = s->succ_first[i + 1] - first;
-        path[i] += rank(order, path, s->succ + first, n);
+    for (uint32_t t = s->n_tasks; t-- > 0;) {
+        const uint32_t first = s->succ_first[t], n = s->succ_first[t + 1] - first;
+        path[t] += rank(order, path, s->succ + first, n);
     }
-    for (uint32_t i = 0; i < s->n_steps; i++)
-        if (s->n_preds[i] == 0) s->roots[s->n_roots++] = i;
+    for (uint32_t t = 0; t < s->n_tasks; t++)
+        if (s->n_preds[t] == 0) s->roots[s->n_roots++] = t;
     s->span = rank(order, path, s->roots, s->n_roots);
 }
 
 static rill_status fill(rill_schedule *s, const rill_schedule_spec *spec, rill_error *err)
 {
-    uint32_t n_items = 0, widest = s->n_steps;
-    for (uint32_t k = 0; k < s->n_succ; k++) s->n_preds[s->succ[k] = spec->succ[k]]++;
-    for (uint32_t i = 0; i < s->n_steps; i++) {
-        s->succ_first[i + 1] = spec->succ_first[i + 1];
-        const uint32_t n = s->succ_first[i + 1] - s->succ_first[i];
-        if (n > widest) widest = n;
+    const size_t n = s->n_steps, widest = n > s->n_succ ? n : s->n_succ;
+    rill_arena scratch;
+    rill_arena_init(&scratch, s->ctx);
+    maker m = {.s = s, .spec = spec};
+    m.task = rill_arena_zero(&scratch, n, sizeof *m.task);
+    m.first_part = rill_arena_zero(&scratch, n + 1, sizeof *m.first_part);
+    m.first_step = rill_arena_zero(&scratch, n, sizeof *m.first_step);
+    m.steps = rill_arena_zero(&scratch, n, sizeof *m.steps);
+    m.linked = rill_arena_zero(&scratch, n, sizeof *m.linked);
+    m.path = rill_arena_zero(&scratch, n, sizeof *m.path);
+    ranked *order = rill_arena_zero(&scratch, widest, sizeof *order);
+    rill_status status = rill_nomem(err, "schedule");
+    if (m.task && m.first_part && m.first_step && m.steps && m.linked && m.path && order)
+        status = rill_schedule_merge(s->ctx, spec, m.task, &s->n_tasks, err);
+    if (status == RILL_OK) {
+        make_parts(&m);
+        sort_steps(&m);
+        make_items(&m);
+        link_tasks(&m);
+        order_successors(s, m.path, order);
+        s->costed = spec->cost != NULL;
     }
-    double *path = rill_alloc_zero(s->ctx, s->n_steps, sizeof *path);
-    ranked *order = rill_alloc_zero(s->ctx, widest, sizeof *order);
-    if (path && order) {
-        for (uint32_t i = 0; i < s->n_steps; i++) path[i] = add_items(s, spec, i, &n_items);
-        s->first_item[s->n_steps] = n_items;
-        order_successors(s, path, order);
-    }
-    const bool ok = path && order;
-    rill_free(s->ctx, path, s->n_steps * sizeof *path);
-    rill_free(s->ctx, order, widest * sizeof *order);
-    s->costed = spec->cost != NULL;
-    return ok ? RILL_OK : rill_nomem(err, "schedule");
+    rill_arena_free(&scratch);
+    return status;
 }
 
 rill_status rill_schedule_create(rill_context *ctx, const rill_schedule_spec *spec,
@@ -173,7 +257,9 @@ void rill_schedule_destroy(rill_schedule *s)
     if (!s) return;
     rill_context *ctx = s->ctx;
     const size_t n = s->n_steps;
-    rill_free(ctx, s->items, s->n_items * sizeof *s->items);
+    rill_free(ctx, s->parts, s->n_parts * sizeof *s->parts);
+    rill_free(ctx, s->members, s->n_parts * sizeof *s->members);
+    rill_free(ctx, s->items, s->n_parts * sizeof *s->items);
     rill_free(ctx, s->first_item, (n + 1) * sizeof *s->first_item);
     rill_free(ctx, s->n_preds, n * sizeof *s->n_preds);
     rill_free(ctx, s->succ_first, (n + 1) * sizeof *s->succ_first);
@@ -186,7 +272,8 @@ void rill_schedule_destroy(rill_schedule *s)
 uint64_t rill_schedule_tickets(const rill_schedule *s)
 {
     uint64_t n = 0;
-    for (uint32_t i = 0; i < s->n_items; i++) n += s->items[i].tickets;
+    for (uint32_t i = 0; i < s->n_items; i++)
+        n += s->items[i].tickets > s->items[i].n ? s->items[i].tickets : s->items[i].n;
     return n;
 }
 

@@ -10,7 +10,8 @@
 #include "core/core.h"
 #include "rill/op.h" /* RILL_MAX_PHASES */
 
-/* What a schedule is made from; everything is copied. Steps are numbered in a topological order:
+/* What a schedule is made from; everything is copied. Small steps are merged where their costs are
+ * known (schedule_merge.c). Steps are numbered in a topological order:
  * every successor of a step has a higher number. A pair listed twice is one dependency. */
 typedef struct rill_schedule_spec {
     uint32_t n_steps;
@@ -58,15 +59,15 @@ uint64_t rill_schedule_tickets(const rill_schedule *s);
  * brings. */
 int rill_schedule_threads(const rill_schedule *s, int threads);
 
-/* Runs every unit of every step once, on at most `threads` threads, in an order that respects the
- * dependencies and the phases. On one thread (threads <= 1, or state NULL, or too little work for
- * two) steps run in the order of their numbers and units in theirs, on the calling thread.
+/* Runs every unit of every step once, on the team, in an order that respects the dependencies and
+ * the phases. On one thread (team of one or NULL, or state NULL, or too little work for two) steps
+ * run in the order of their numbers and units in theirs, on the calling thread.
  *
  * When units fail, the status and message are those of the failure with the lowest (step, phase,
  * unit): every unit before that one ran, so any number of threads reports the same failure.
  * RILL_ERR_CANCELLED if cancel said so and nothing failed. The state can be used again after
  * either. */
-rill_status rill_schedule_run(const rill_schedule *s, rill_schedule_state *state, int threads,
+rill_status rill_schedule_run(const rill_schedule *s, rill_schedule_state *state, rill_team *team,
                               const rill_schedule_ops *ops, rill_error *err);
 
 #endif

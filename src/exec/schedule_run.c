@@ -1,9 +1,9 @@
-/* schedule_run.c: runs a schedule: a queue of open items with unit tickets, on one team.
+/* schedule_run.c: runs a schedule: a queue of open items with tickets, on one team.
  *
  * An item is pushed when it may start, once, into its own slot of an array, so the queue needs no
  * removal: `head` is the oldest item with tickets left. Workers take tickets of that item with one
  * fetch_add; who takes the last one moves head on. Who finishes the last ticket opens what follows:
- * the next phase, or the steps that waited for nothing else. The first one of these with a single
+ * the next phase, or the tasks that waited for nothing else. The first one of these with a single
  * ticket is run by the same worker at once, so chains never touch the queue; the others are pushed.
  *
  * A failure lowers `limit`, the key of the first failed ticket; tickets with a higher key are
@@ -29,7 +29,7 @@ typedef struct counters {
 struct rill_schedule_state {
     const rill_schedule *s;
     counters *counters;  /* of each item */
-    atomic_uint *waits;  /* predecessors that each step waits for */
+    atomic_uint *waits;  /* predecessors that each task waits for */
     atomic_uint *slots;  /* the queue: item + 1, 0 is not pushed yet */
     bool cancelled;      /* worker 0's */
     rill_monitor asleep; /* idle workers; guards what follows, too */
@@ -38,7 +38,7 @@ struct rill_schedule_state {
     rill_error error;
     alignas(64) atomic_uint head;
     alignas(64) atomic_uint tail;
-    alignas(64) atomic_uint done; /* steps, added up late: see flush */
+    alignas(64) atomic_uint done; /* tasks, added up late: see flush */
     alignas(64) atomic_uint sleepers;
     alignas(64) _Atomic uint64_t limit; /* tickets with a higher key are skipped */
 };
@@ -55,7 +55,7 @@ typedef struct worker {
     int number;
     bool polls;    /* asks whether to cancel: the caller's worker, until the answer is yes */
     uint32_t step; /* of the last ticket */
-    uint32_t done; /* steps finished but not yet added to the state's */
+    uint32_t done; /* tasks finished but not yet added to the state's */
     uint32_t idle; /* rounds without work */
     rill_error error;
 } worker;
@@ -74,7 +74,7 @@ rill_status rill_schedule_state_create(const rill_schedule *s, rill_schedule_sta
     }
     state->s = s;
     state->counters = rill_alloc_zero(s->ctx, s->n_items, sizeof *state->counters);
-    state->waits = rill_alloc_zero(s->ctx, s->n_steps, sizeof *state->waits);
+    state->waits = rill_alloc_zero(s->ctx, s->n_tasks, sizeof *state->waits);
     state->slots = rill_alloc_zero(s->ctx, s->n_items, sizeof *state->slots);
     if (!state->counters || !state->waits || !state->slots) {
         rill_schedule_state_destroy(state);
@@ -89,7 +89,7 @@ void rill_schedule_state_destroy(rill_schedule_state *state)
     if (!state) return;
     const rill_schedule *s = state->s;
     rill_free(s->ctx, state->counters, s->n_items * sizeof *state->counters);
-    rill_free(s->ctx, state->waits, s->n_steps * sizeof *state->waits);
+    rill_free(s->ctx, state->waits, s->n_tasks * sizeof *state->waits);
     rill_free(s->ctx, state->slots, s->n_items * sizeof *state->slots);
     rill_monitor_destroy(&state->asleep);
     rill_free(s->ctx, state, sizeof *state);
@@ -104,7 +104,7 @@ static void reset(rill_schedule_state *state)
         atomic_init(&state->counters[i].left, s->items[i].tickets);
         atomic_init(&state->slots[i], 0);
     }
-    for (uint32_t i = 0; i < s->n_steps; i++) atomic_init(&state->waits[i], s->n_preds[i]);
+    for (uint32_t i = 0; i < s->n_tasks; i++) atomic_init(&state->waits[i], s->n_preds[i]);
     for (uint32_t i = 0; i < s->n_roots; i++)
         atomic_init(&state->slots[i], s->first_item[s->roots[i]] + 1);
     atomic_init(&state->head, 0);
@@ -120,9 +120,9 @@ static void reset(rill_schedule_state *state)
 /* ---- tickets ------------------------------------------------------------------------------- */
 
 /* Tickets in the order of (step, phase, unit), from 1. */
-static uint64_t ticket_key(uint32_t item, uint32_t ticket)
+static uint64_t ticket_key(uint32_t part, uint32_t ticket)
 {
-    return ((uint64_t)item << 32 | ticket) + 1;
+    return ((uint64_t)part << 32 | ticket) + 1;
 }
 
 static void lower_limit(rill_schedule_state *state, uint64_t key)
@@ -154,27 +154,39 @@ static void poll_cancel(worker *w)
     lower_limit(w->state, 0);
 }
 
-static void run_ticket(worker *w, uint32_t item, uint32_t ticket)
+/* Units first .. end - 1 of a part, unless a ticket before them failed. */
+static void run_units(worker *w, uint32_t part, uint32_t ticket, int64_t first, int64_t end)
 {
-    if (w->s->items[item].step != w->step) {
-        w->step = w->s->items[item].step;
+    const rill_schedule_part *p = &w->s->parts[part];
+    if (p->step != w->step) {
+        w->step = p->step;
         poll_cancel(w);
     }
-    const uint64_t key = ticket_key(item, ticket);
+    const uint64_t key = ticket_key(part, ticket);
     if (key > atomic_load_explicit(&w->state->limit, memory_order_relaxed)) return;
-    const rill_schedule_item *i = &w->s->items[item];
-    const int64_t first = (int64_t)ticket * i->batch;
-    const int64_t end = i->units - first < i->batch ? i->units : first + i->batch;
     const uint64_t start = w->ops->ran ? rill_clock_ns() : 0;
     for (int64_t unit = first; unit < end; unit++) {
         const rill_status status =
-            w->ops->unit(w->ops->arg, w->number, i->step, i->phase, unit, &w->error);
+            w->ops->unit(w->ops->arg, w->number, p->step, p->phase, unit, &w->error);
         if (status == RILL_OK) continue;
         fail(w, key, status);
         return;
     }
-    if (w->ops->ran && i->units > 0)
-        w->ops->ran(w->ops->arg, w->number, i->step, i->phase, first, end - first, start);
+    if (w->ops->ran && end > first)
+        w->ops->ran(w->ops->arg, w->number, p->step, p->phase, first, end - first, start);
+}
+
+static void run_ticket(worker *w, uint32_t item, uint32_t ticket)
+{
+    const rill_schedule_item *i = &w->s->items[item];
+    const uint32_t *members = w->s->members + i->first;
+    if (i->tickets == 1) {
+        for (uint32_t k = 0; k < i->n; k++)
+            run_units(w, members[k], 0, 0, w->s->parts[members[k]].units);
+        return;
+    }
+    const int64_t units = w->s->parts[members[0]].units, first = (int64_t)ticket * i->batch;
+    run_units(w, members[0], ticket, first, units - first < i->batch ? units : first + i->batch);
 }
 
 /* ---- the queue ----------------------------------------------------------------------------- */
@@ -215,11 +227,11 @@ static uint32_t open_item(worker *w, uint32_t item, uint32_t mine)
 static uint32_t finish(worker *w, uint32_t item)
 {
     const rill_schedule *s = w->s;
-    const uint32_t step = s->items[item].step;
-    if (item + 1 < s->first_item[step + 1]) return open_item(w, item + 1, NO_ITEM);
+    const uint32_t task = s->items[item].task;
+    if (item + 1 < s->first_item[task + 1]) return open_item(w, item + 1, NO_ITEM);
     w->done++;
     uint32_t mine = NO_ITEM;
-    for (uint32_t k = s->succ_first[step]; k < s->succ_first[step + 1]; k++) {
+    for (uint32_t k = s->succ_first[task]; k < s->succ_first[task + 1]; k++) {
         const uint32_t next = s->succ[k];
         if (s->n_preds[next] == 1 ||
             atomic_fetch_sub_explicit(&w->state->waits[next], 1, memory_order_acq_rel) == 1)
@@ -255,7 +267,7 @@ static bool work(worker *w)
 
 /* ---- waiting ------------------------------------------------------------------------------- */
 
-/* Adds the worker's finished steps to the count; true when all are done. */
+/* Adds the worker's finished tasks to the count; true when all are done. */
 static bool flush(worker *w)
 {
     rill_schedule_state *state = w->state;
@@ -263,9 +275,9 @@ static bool flush(worker *w)
     if (w->done) {
         done = atomic_fetch_add(&state->done, w->done) + w->done;
         w->done = 0;
-        if (done == w->s->n_steps && atomic_load(&state->sleepers) > 0) wake(state, true);
+        if (done == w->s->n_tasks && atomic_load(&state->sleepers) > 0) wake(state, true);
     }
-    return done == w->s->n_steps;
+    return done == w->s->n_tasks;
 }
 
 static void sleep_until_pushed(worker *w)
@@ -274,7 +286,7 @@ static void sleep_until_pushed(worker *w)
     uint32_t head;
     rill_monitor_enter(&state->asleep);
     atomic_fetch_add(&state->sleepers, 1);
-    if (oldest(state, &head) == NO_ITEM && atomic_load(&state->done) != w->s->n_steps)
+    if (oldest(state, &head) == NO_ITEM && atomic_load(&state->done) != w->s->n_tasks)
         rill_monitor_wait(&state->asleep, w->polls ? POLL_MS : 0);
     atomic_fetch_sub(&state->sleepers, 1);
     rill_monitor_leave(&state->asleep);
@@ -314,13 +326,13 @@ static void worker_main(void *arg, int number)
 
 /* ---- runs ---------------------------------------------------------------------------------- */
 
-static rill_status run_item(const rill_schedule_ops *ops, const rill_schedule_item *i,
+static rill_status run_part(const rill_schedule_ops *ops, const rill_schedule_part *p,
                             rill_error *err)
 {
     const uint64_t start = ops->ran ? rill_clock_ns() : 0;
-    for (int64_t unit = 0; unit < i->units; unit++)
-        RILL_TRY(ops->unit(ops->arg, 0, i->step, i->phase, unit, err));
-    if (ops->ran && i->units > 0) ops->ran(ops->arg, 0, i->step, i->phase, 0, i->units, start);
+    for (int64_t unit = 0; unit < p->units; unit++)
+        RILL_TRY(ops->unit(ops->arg, 0, p->step, p->phase, unit, err));
+    if (ops->ran && p->units > 0) ops->ran(ops->arg, 0, p->step, p->phase, 0, p->units, start);
     return RILL_OK;
 }
 
@@ -328,31 +340,31 @@ static rill_status run_serial(const rill_schedule *s, const rill_schedule_ops *o
 {
     rill_status status = RILL_OK;
     if (ops->enter) ops->enter(ops->arg, 0);
-    for (uint32_t step = 0; step < s->n_steps && status == RILL_OK; step++) {
-        if (ops->cancel && ops->cancel(ops->arg))
+    for (uint32_t i = 0; i < s->n_parts && status == RILL_OK; i++) {
+        const bool begins = i == 0 || s->parts[i].step != s->parts[i - 1].step;
+        if (begins && ops->cancel && ops->cancel(ops->arg))
             status = rill_fail(err, RILL_ERR_CANCELLED, "cancelled");
-        for (uint32_t i = s->first_item[step]; i < s->first_item[step + 1] && status == RILL_OK;
-             i++)
-            status = run_item(ops, &s->items[i], err);
+        else
+            status = run_part(ops, &s->parts[i], err);
     }
     if (ops->leave) ops->leave(ops->arg, 0);
     return status;
 }
 
-rill_status rill_schedule_run(const rill_schedule *s, rill_schedule_state *state, int threads,
+rill_status rill_schedule_run(const rill_schedule *s, rill_schedule_state *state, rill_team *team,
                               const rill_schedule_ops *ops, rill_error *err)
 {
     rill_error unused;
     if (!err) err = &unused;
     rill_error_clear(err);
-    threads = state ? rill_schedule_threads(s, threads) : 1;
+    const int threads = state ? rill_schedule_threads(s, rill_team_size(team)) : 1;
     if (threads == 1) return run_serial(s, ops, err);
     /* The team may be done before the caller's worker has its turn. */
     if (ops->cancel && ops->cancel(ops->arg))
         return rill_fail(err, RILL_ERR_CANCELLED, "cancelled");
     reset(state);
     run r = {state, ops};
-    rill_team_run(threads, worker_main, &r);
+    rill_team_run(team, threads, worker_main, &r);
     if (state->status != RILL_OK) {
         *err = state->error;
         return state->status;

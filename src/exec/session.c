@@ -45,7 +45,10 @@ rill_status rill_session_create(const rill_graph *g, const rill_session_options 
     s->options = o;
     s->threads = s->options.threads > 0 ? s->options.threads : rill_cpu_count();
     if (s->threads > RILL_MAX_WORKERS) s->threads = RILL_MAX_WORKERS;
-    rill_status st = create_variables(s, err);
+    rill_status st = RILL_OK;
+    if (s->threads > 1 && !(s->team = rill_team_create(s->ctx, s->threads)))
+        st = rill_nomem(err, "session");
+    if (st == RILL_OK) st = create_variables(s, err);
     if (st != RILL_OK) {
         rill_session_destroy(s);
         return st;
@@ -58,6 +61,7 @@ void rill_session_destroy(rill_session *s)
 {
     if (!s) return;
     rill_context *ctx = s->ctx;
+    rill_team_destroy(s->team);
     for (size_t i = 0; i < s->n_instances; i++) rill_instance_free(s, &s->instances[i]);
     rill_free(ctx, s->instances, s->cap_instances * sizeof *s->instances);
     for (size_t i = 0; s->variables && i < s->n_variables; i++) {

@@ -33,6 +33,7 @@ struct rill_session {
     const rill_graph *graph;
     rill_session_options options;
     int threads;
+    rill_team *team; /* NULL: the caller alone */
     uint64_t step;
     rill_session_variable *variables;
     size_t n_variables;

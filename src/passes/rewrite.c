@@ -190,11 +190,7 @@ void rill_rewrite_log_free(rill_rewrite_log *log)
 
 void *rill_rewrite_take(rill_rewrite *rw, size_t n, size_t size)
 {
-    size_t bytes;
-    if (!rill_size_mul(n ? n : 1, size, &bytes)) return NULL;
-    void *p = rill_arena_alloc(&rw->memory, bytes, 16);
-    if (p) memset(p, 0, bytes);
-    return p;
+    return rill_arena_zero(&rw->memory, n, size);
 }
 
 /* ---- running ------------------------------------------------------------------------------- */

@@ -28,11 +28,7 @@ static void test_level_is_stable_and_was_built(void **state)
 static void test_features_are_those_of_the_build(void **state)
 {
     (void)state;
-#if defined(RILL_THREADS_OPENMP)
-    assert_true(rill_has_feature("openmp"));
-    assert_true(rill_has_feature("threads"));
-#elif defined(RILL_THREADS_PTHREAD)
-    assert_false(rill_has_feature("openmp"));
+#ifdef RILL_THREADS_PTHREAD
     assert_true(rill_has_feature("threads"));
 #else
     assert_false(rill_has_feature("threads"));

@@ -1,7 +1,7 @@
 /* The scheduler: every unit once, in an order that respects dependencies and phases, on any number
  * of threads; failures, cancelling, reuse, forked children, nested teams. All shared data is plain
  * memory, so ThreadSanitizer sees an order that is missing. */
-#include "exec/schedule.h"
+#include "exec/schedule_impl.h"
 
 #include "dag.h"
 
@@ -15,11 +15,22 @@
 
 #include <cmocka.h>
 
-#if defined(RILL_THREADS_OPENMP) || defined(RILL_THREADS_PTHREAD)
+#ifdef RILL_THREADS_PTHREAD
 #define HAVE_THREADS 1
 #else
 #define HAVE_THREADS 0
 #endif
+
+/* A run on a team of its own. */
+static rill_status run_on(const rill_schedule *s, rill_schedule_state *state, int threads,
+                          const rill_schedule_ops *ops, rill_error *err)
+{
+    rill_team *team = rill_team_create(NULL, threads);
+    assert_non_null(team);
+    const rill_status status = rill_schedule_run(s, state, team, ops, err);
+    rill_team_destroy(team);
+    return status;
+}
 
 enum { MAX_STEPS = 120, MAX_UNITS = 6, MAX_THREADS = 8 };
 
@@ -110,11 +121,13 @@ static void job_create(job *j, rill_random *r, uint32_t n, bool costed)
     memset(j, 0, sizeof *j);
     j->g = dag_random(r, n, 3, 12);
     j->cancel_after = -1;
+    const double dearest =
+        rill_random_below(r, 2) ? 20000 : 2500; /* the latter are mostly merged */
     for (uint32_t i = 0; i < n; i++) {
         j->n_phases[i] = (uint8_t)rill_random_below(r, RILL_MAX_PHASES + 1);
         for (uint32_t p = 0; p < j->n_phases[i]; p++)
             j->units[i][p] = (int64_t)rill_random_below(r, 3) * (int64_t)rill_random_below(r, 4);
-        j->cost[i] = rill_random_f64(r) * 20000;
+        j->cost[i] = rill_random_f64(r) * dearest;
     }
     const rill_schedule_spec spec = {.n_steps = n,
                                      .succ_first = j->g.succ_first,
@@ -145,7 +158,7 @@ static rill_status job_run(job *j, int threads, rill_error *err)
     atomic_store(&j->max_worker, 0);
     const rill_schedule_ops ops = {
         .arg = j, .unit = unit, .cancel = cancel, .enter = enter, .leave = leave};
-    const rill_status status = rill_schedule_run(j->schedule, j->state, threads, &ops, err);
+    const rill_status status = run_on(j->schedule, j->state, threads, &ops, err);
     assert_false(j->bad_order || j->bad_worker || j->poll_elsewhere);
     for (int w = 0; w < MAX_THREADS; w++) {
         assert_int_equal(j->entered[w], j->left[w]);
@@ -327,7 +340,7 @@ static void expect_meeting(rill_schedule *s, meeting m, int threads)
     rill_schedule_state *state;
     assert_int_equal(rill_schedule_state_create(s, &state, NULL), RILL_OK);
     const rill_schedule_ops ops = {.arg = &m, .unit = meet};
-    assert_int_equal(rill_schedule_run(s, state, HAVE_THREADS ? threads : 0, &ops, NULL), RILL_OK);
+    assert_int_equal(run_on(s, state, HAVE_THREADS ? threads : 0, &ops, NULL), RILL_OK);
     if (HAVE_THREADS) assert_true(m.met);
     rill_schedule_state_destroy(state);
     rill_schedule_destroy(s);
@@ -368,7 +381,7 @@ static void idle_threads_do_not_spin(void **state)
     assert_int_equal(rill_schedule_state_create(s, &st, NULL), RILL_OK);
     const rill_schedule_ops ops = {.unit = slow_unit};
     const double before = seconds(CLOCK_PROCESS_CPUTIME_ID);
-    assert_int_equal(rill_schedule_run(s, st, 4, &ops, NULL), RILL_OK);
+    assert_int_equal(run_on(s, st, 4, &ops, NULL), RILL_OK);
     assert_true(seconds(CLOCK_PROCESS_CPUTIME_ID) - before < 0.15);
     rill_schedule_state_destroy(st);
     rill_schedule_destroy(s);
@@ -407,8 +420,7 @@ static void an_idle_caller_polls(void **state)
         assert_int_equal(rill_schedule_state_create(s, &st, NULL), RILL_OK);
         patience p = {.cancel_at = cancel_at};
         const rill_schedule_ops ops = {.arg = &p, .unit = slow_elsewhere, .cancel = count_polls};
-        assert_int_equal(rill_schedule_run(s, st, 2, &ops, NULL),
-                         cancel_at ? RILL_ERR_CANCELLED : RILL_OK);
+        assert_int_equal(run_on(s, st, 2, &ops, NULL), cancel_at ? RILL_ERR_CANCELLED : RILL_OK);
         if (cancel_at)
             assert_int_equal(p.polls, cancel_at);
         else
@@ -438,6 +450,62 @@ static void little_work_stays_on_one_thread(void **state)
     }
 }
 
+/* `chains` chains of `length` steps of one unit, their steps taking turns. */
+static rill_schedule *interleaved(uint32_t chains, uint32_t length, double cost)
+{
+    enum { MOST = 1000 };
+    static uint32_t first[MOST + 1], succ[MOST];
+    static uint8_t phases[MOST];
+    static int64_t counts[MOST][RILL_MAX_PHASES];
+    static double costs[MOST];
+    const uint32_t n = chains * length;
+    uint32_t n_succ = 0;
+    assert_true(n <= MOST);
+    for (uint32_t i = 0; i < n; i++) {
+        first[i] = n_succ;
+        if (i + chains < n) succ[n_succ++] = i + chains;
+        phases[i] = 1;
+        counts[i][0] = 1;
+        costs[i] = cost;
+    }
+    first[n] = n_succ;
+    const rill_schedule_spec spec = {n, first, succ, phases, (const int64_t(*)[4])counts, costs};
+    rill_schedule *s;
+    assert_int_equal(rill_schedule_create(NULL, &spec, &s, NULL), RILL_OK);
+    return s;
+}
+
+static void small_steps_are_merged(void **state)
+{
+    (void)state;
+    const struct {
+        uint32_t chains, length, tasks;
+        double cost;
+        int threads;
+    } rows[] = {
+        {1, 1000, 10, 100, 1},   /* 100 of 100 ns are 10 us */
+        {1000, 1, 10, 100, 2},   /* side by side likewise */
+        {2, 500, 10, 100, 2},    /* two chains stay two, */
+        {500, 2, 10, 100, 2},    /* short ones are bundled */
+        {2, 100, 40, 1900, 2},   /* five of these fit */
+        {1, 1000, 1000, 2000, 1} /* not small */
+    };
+    for (size_t i = 0; i < RILL_LEN(rows); i++) {
+        rill_schedule *s = interleaved(rows[i].chains, rows[i].length, rows[i].cost);
+        assert_int_equal(s->n_tasks, rows[i].tasks);
+        assert_int_equal(rill_schedule_threads(s, 2), rows[i].threads);
+        assert_int_equal(rill_schedule_tickets(s), rows[i].chains * rows[i].length);
+        rill_schedule_destroy(s);
+    }
+}
+
+static void chains_of_small_steps_run_at_once(void **state)
+{
+    (void)state;
+    rill_schedule *s = interleaved(2, 500, 100);
+    expect_meeting(s, (meeting){.expected = 2, .step = UINT32_MAX, .slow = 9999}, 2);
+}
+
 static rill_status count_units(void *arg, int worker, uint32_t step, uint32_t phase, int64_t u,
                                rill_error *err)
 {
@@ -457,7 +525,7 @@ static void many_units_share_tickets(void **state)
             assert_int_equal(rill_schedule_state_create(s, &st, NULL), RILL_OK);
             atomic_int ran = 0;
             const rill_schedule_ops ops = {.arg = &ran, .unit = count_units};
-            assert_int_equal(rill_schedule_run(s, st, 3, &ops, NULL), RILL_OK);
+            assert_int_equal(run_on(s, st, 3, &ops, NULL), RILL_OK);
             assert_int_equal(ran, units);
             rill_schedule_state_destroy(st);
             rill_schedule_destroy(s);
@@ -472,8 +540,8 @@ static void an_empty_schedule_is_fine(void **state)
     assert_int_equal(rill_schedule_state_create(s, &st, NULL), RILL_OK);
     atomic_int ran = 0;
     const rill_schedule_ops ops = {.arg = &ran, .unit = count_units};
-    assert_int_equal(rill_schedule_run(s, st, 4, &ops, NULL), RILL_OK);
-    assert_int_equal(rill_schedule_run(s, NULL, 4, &ops, NULL), RILL_OK);
+    assert_int_equal(run_on(s, st, 4, &ops, NULL), RILL_OK);
+    assert_int_equal(run_on(s, NULL, 4, &ops, NULL), RILL_OK);
     assert_int_equal(ran, 0);
     rill_schedule_state_destroy(st);
     rill_schedule_destroy(s);
@@ -553,7 +621,7 @@ static void every_allocation_may_fail(void **state)
         f.left = 0;
         atomic_int ran = 0;
         const rill_schedule_ops ops = {.arg = &ran, .unit = count_units};
-        if (done) assert_int_equal(rill_schedule_run(s, st, 2, &ops, NULL), RILL_OK);
+        if (done) assert_int_equal(run_on(s, st, 2, &ops, NULL), RILL_OK);
         rill_schedule_state_destroy(st);
         rill_schedule_destroy(s);
         rill_context_destroy(ctx);
@@ -571,7 +639,7 @@ static int run_counting(rill_schedule *s, int threads)
     if (rill_schedule_state_create(s, &st, NULL) != RILL_OK) return -1;
     atomic_int ran = 0;
     const rill_schedule_ops ops = {.arg = &ran, .unit = count_units};
-    const rill_status status = rill_schedule_run(s, st, threads, &ops, NULL);
+    const rill_status status = run_on(s, st, threads, &ops, NULL);
     rill_schedule_state_destroy(st);
     return status == RILL_OK ? ran : -1;
 }
@@ -606,7 +674,7 @@ static void a_run_inside_a_unit_works(void **state)
     rill_schedule_state *st;
     assert_int_equal(rill_schedule_state_create(outer, &st, NULL), RILL_OK);
     const rill_schedule_ops ops = {.arg = inner, .unit = nested_unit};
-    assert_int_equal(rill_schedule_run(outer, st, 3, &ops, NULL), RILL_OK);
+    assert_int_equal(run_on(outer, st, 3, &ops, NULL), RILL_OK);
     rill_schedule_state_destroy(st);
     rill_schedule_destroy(outer);
     rill_schedule_destroy(inner);
@@ -653,6 +721,8 @@ int main(void)
         cmocka_unit_test(idle_threads_do_not_spin),
         cmocka_unit_test(an_idle_caller_polls),
         cmocka_unit_test(little_work_stays_on_one_thread),
+        cmocka_unit_test(small_steps_are_merged),
+        cmocka_unit_test(chains_of_small_steps_run_at_once),
         cmocka_unit_test(many_units_share_tickets),
         cmocka_unit_test(an_empty_schedule_is_fine),
         cmocka_unit_test(a_broken_spec_is_refused),

@@ -41,10 +41,9 @@ used=$(nm -D --undefined-only "$shared" | awk '{print $NF}' | sed 's/@.*//' | gr
 #   context: builtin   the context that NULL stands for; filled in at compile time, never written
 #   cpu: known         the level of the CPU, found once
 #   denormals: saved   of each thread: its mode before a run flushed denormals
-#   thread: owner      the process whose OpenMP team exists, to notice a fork
-#   thread: in_team    of each thread, with the pthread back end: inside a team already
+#   thread: in_team    of each thread: inside a call of a team already
 #   blas: guard        how many runs hold OpenBLAS at one thread
-allowed='context:builtin|cpu:known|denormals:saved|thread:owner|thread:in_team|blas:guard'
+allowed='context:builtin|cpu:known|denormals:saved|thread:in_team|blas:guard'
 # .data.rel.ro is constant after relocation; .data.rel.local is not.
 written=$(objdump -t "$static" 2>/dev/null | awk '
     /file format/ {file = $1; sub(/:$/, "", file); sub(/^.*core_|^.*ops_/, "", file); sub(/\.c\.o$/, "", file)}
