@@ -35,8 +35,8 @@ typedef struct cli_command {
     int (*run)(const cli *c);
 } cli_command;
 
-extern const cli_command cmd_check, cmd_eval, cmd_grad, cmd_gradcheck, cmd_ops, cmd_optimize,
-    cmd_plot, cmd_predict, cmd_profile, cmd_run, cmd_schema, cmd_show, cmd_train;
+extern const cli_command cmd_check, cmd_eval, cmd_explain, cmd_grad, cmd_gradcheck, cmd_ops,
+    cmd_optimize, cmd_plot, cmd_predict, cmd_profile, cmd_run, cmd_schema, cmd_show, cmd_train;
 extern const cli_command *const cli_commands[]; /* NULL-terminated, in the order of --help */
 
 struct cli {

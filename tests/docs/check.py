@@ -3,7 +3,7 @@
 
     tests/docs/check.py SOURCE BUILD PAGE
 
-The page gets an empty folder, with `examples` linked into it, the built command first in PATH and
+The page gets an empty folder, with `examples` and `docs` linked into it, the built command first in PATH and
 pkg-config pointed at the build. There,
   - a code block after a line <!-- file: NAME --> is written to NAME;
   - a block marked `console` is run: lines that start with "$ " are commands (a backslash at the end
@@ -132,7 +132,8 @@ def main():
     faults = check_links(page, lines)
     ran = 0
     with tempfile.TemporaryDirectory() as folder:
-        os.symlink(os.path.join(source, "examples"), os.path.join(folder, "examples"))
+        for name in ("examples", "docs"):
+            os.symlink(os.path.join(source, name), os.path.join(folder, name))
         for number, language, file, text in blocks(lines):
             if file:
                 with open(os.path.join(folder, file), "w", encoding="utf-8") as f:

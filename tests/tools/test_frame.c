@@ -1,9 +1,9 @@
 /* The frame of the command: help, options, near names, exit statuses, the standard streams. */
 #include "command.h"
 
-static const char *const commands[] = {"run",     "train", "eval",      "predict",
-                                       "check",   "grad",  "gradcheck", "optimize",
-                                       "profile", "show",  "ops",       "schema"};
+static const char *const commands[] = {"run",  "train",     "eval",    "predict",  "check",
+                                       "grad", "gradcheck", "explain", "optimize", "profile",
+                                       "show", "ops",       "schema"};
 
 static void test_help_lists_every_command_and_no_other(void **state)
 {
@@ -16,8 +16,7 @@ static void test_help_lists_every_command_and_no_other(void **state)
         snprintf(line, sizeof line, "\n  %-10s ", commands[i]);
         said(command_out, line);
     }
-    const char *const later[] = {"\n  explain", "\n  convert"};
-    for (size_t i = 0; i < 2; i++) assert_null(strstr(command_out, later[i]));
+    assert_null(strstr(command_out, "\n  convert"));
     ran(2, "rill");
     assert_string_equal(command_out, "");
     said(command_err, "usage: rill COMMAND");
@@ -52,8 +51,8 @@ static void test_every_command_has_help(void **state)
 static void test_what_a_later_version_has_is_status_3(void **state)
 {
     (void)state;
-    ran(3, "rill explain");
-    printed("", "rill: explain is not part of this version (0.1.0)\n");
+    ran(3, "rill convert");
+    printed("", "rill: convert is not part of this version (0.1.0)\n");
     ran(3, "rill convert a b");
     ran(3, "rill show xor.json --format svg");
     said(command_err, "--format svg is not part of this version");
