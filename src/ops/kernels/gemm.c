@@ -15,7 +15,9 @@ enum { VECTOR_BYTES = 64, MAX_ROWS = 14, FEW_ROWS = 3, WIDE = 8 };
 #else
 enum { VECTOR_BYTES = 32, MAX_ROWS = 6, FEW_ROWS = 2, WIDE = 4 };
 #endif
-enum { DEPTH = 256, AHEAD = 8, PANEL_BYTES = 2 * VECTOR_BYTES * DEPTH };
+enum { DEPTH = 256, PANEL_BYTES = 2 * VECTOR_BYTES * DEPTH };
+/* Steps of B that are asked for ahead: from the second-level cache, and from memory. */
+enum { AHEAD = 8, FAR_AHEAD = 80 };
 enum { CONFLICT_BYTES = 4096 };
 
 /* Full unrolling of loops whose bounds are constant once the function is inlined. */

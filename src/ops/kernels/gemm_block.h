@@ -116,6 +116,7 @@ INLINE void NAME(block)(const int rows, const int vectors, const bool trans_a, c
             for (int v = 0; v < vectors; v++) {
                 bv[v] = LOAD(b + v * NAME(LANES));
                 __builtin_prefetch(b + AHEAD * ldb + v * NAME(LANES));
+                __builtin_prefetch(b + FAR_AHEAD * ldb + v * NAME(LANES), 0, 2);
             }
             UNROLL
             for (int i = 0; i < rows; i++) {
