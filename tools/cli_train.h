@@ -25,6 +25,8 @@ typedef struct trainer {
     double start;                    /* of the first step */
     char *csv;                       /* the history so far */
     size_t csv_length;
+    rill_value *watched; /* variables whose elements the history has, too */
+    size_t n_watched;
     train_curves curves; /* where they are wanted */
     int status;          /* of a write that failed in the callback */
 } trainer;
@@ -39,8 +41,9 @@ void train_print_epoch(const rill_progress *p, const rill_training *block);
 
 /* ---- train_history.c ------------------------------------------------------------------------- */
 
-/* Begins the history, or after --resume goes on with the file's rows up to the epoch resumed. */
-int train_open_history(trainer *t, const rill_training *block, bool validation);
+/* Checks --watch, and begins the history, or after --resume goes on with the file's rows up to the
+ * epoch resumed. */
+int train_open_history(trainer *t, const rill_session *s, bool validation);
 /* Adds the epoch's row and writes the file. */
 void train_add_history(trainer *t, const rill_progress *p);
 

@@ -29,6 +29,7 @@ static const cli_option options[] = {
     {"checkpoint", "FILE", "write all state after each epoch, to resume from (.safetensors)"},
     {"resume", "FILE", "go on from a checkpoint, with the bits of a training without the break"},
     {"history", "FILE.csv", "write the figures of each epoch; continued by --resume"},
+    {"watch", "A,B", "variables whose elements go into the history, too, with a row for the start"},
     {"plot", "FILE.svg",
      "draw loss and metrics, again after each epoch; --resume goes on with those of --history"},
     {"force", NULL, "replace files that exist"},
@@ -194,7 +195,7 @@ static int resume(trainer *t, rill_session *s, bool validation)
         return cli_fail(c, file, &err);
     if (file && set_learning_rate(c, s, &err) != RILL_OK) return cli_fail(c, file, &err);
     int status = train_open_best(t, block, validation);
-    if (!status) status = train_open_history(t, block, validation);
+    if (!status) status = train_open_history(t, s, validation);
     return status || !t->plot ? status : train_open_curves(t, block);
 }
 
@@ -211,9 +212,12 @@ static int fit(trainer *t, rill_session *s, const rill_dataset *data, rill_fit_o
         cli_note(c, "all %lld epochs are done; --epochs N trains N more", (long long)t->epochs);
         return EXIT_DONE;
     }
-    cli_note(c, "%lld rows of %s, %d thread%s, seed %llu", (long long)rill_dataset_rows(data),
-             cli_get(c, "data"), rill_session_threads(s), rill_session_threads(s) == 1 ? "" : "s",
-             (unsigned long long)rill_session_seed(s));
+    char source[400] = "no data";
+    if (data)
+        snprintf(source, sizeof source, "%lld rows of %.350s", (long long)rill_dataset_rows(data),
+                 cli_get(c, "data"));
+    cli_note(c, "%s, %d thread%s, seed %llu", source, rill_session_threads(s),
+             rill_session_threads(s) == 1 ? "" : "s", (unsigned long long)rill_session_seed(s));
     o->first_epoch = t->first_epoch;
     o->epochs = t->epochs;
     o->progress = on_progress;
@@ -271,6 +275,23 @@ static rill_status prepare(rill_graph *g, const rill_optimizer *optimizer, rill_
                        : rill_graph_prepare_training(g, optimizer, err);
 }
 
+/* *out is NULL for a graph without inputs. */
+static int open_data(const cli *c, const rill_graph *g, rill_dataset **out)
+{
+    const char *spec = cli_get(c, "data");
+    bool has_inputs = false;
+    rill_node_info info;
+    rill_error err;
+    for (size_t i = 0; rill_graph_node(g, i, &info) == RILL_OK; i++)
+        has_inputs |= info.kind == RILL_NODE_INPUT;
+    if (!has_inputs && !spec) return EXIT_DONE;
+    if (!has_inputs) return cli_usage(c, "the graph has no inputs, so it trains without --data");
+    if (!spec) return cli_usage(c, "--data SPEC is missing, as in --data synthetic:digits");
+    return rill_dataset_open(c->context, spec, "train", 0, out, &err) == RILL_OK
+               ? EXIT_DONE
+               : cli_fail(c, NULL, &err);
+}
+
 static int train(trainer *t, rill_graph *g, rill_session_options *so, rill_fit_options *o)
 {
     const cli *c = t->c;
@@ -285,15 +306,14 @@ static int train(trainer *t, rill_graph *g, rill_session_options *so, rill_fit_o
     if (!status) status = read_optimizer(c, g, &optimizer, &given);
     if (!status && prepare(g, given ? &optimizer : NULL, &err) != RILL_OK)
         status = cli_fail(c, c->args[0], &err);
-    if (!status &&
-        rill_dataset_open(c->context, cli_get(c, "data"), "train", 0, &data, &err) != RILL_OK)
-        status = cli_fail(c, NULL, &err);
+    if (!status) status = open_data(c, g, &data);
     if (!status && rill_session_create(g, so, &s, &err) != RILL_OK)
         status = cli_fail(c, c->args[0], &err);
     if (!status) status = fit(t, s, data, o);
     if (status == EXIT_INTERRUPTED) print_interrupted(t);
     if (!status) status = finish(t, s);
     free(t->csv);
+    free(t->watched);
     train_free_curves(&t->curves);
     rill_session_destroy(s);
     rill_dataset_destroy(data);
@@ -308,8 +328,6 @@ static int run(const cli *c)
     rill_session_options so = RILL_SESSION_OPTIONS_INIT;
     rill_fit_options o = RILL_FIT_OPTIONS_INIT;
     so.flush_denormals = true;
-    if (!cli_get(c, "data"))
-        return cli_usage(c, "--data SPEC is missing, as in --data synthetic:digits");
     if (!cli_session_options(c, &so)) return EXIT_USAGE;
     if ((status = read_fit_options(c, &o))) return status;
     rill_graph *g = cli_load_graph(c, &status);
@@ -333,6 +351,10 @@ const cli_command cmd_train = {
         "A training can be cut into parts. Five epochs, and five more, give the bits of ten:\n\n"
         "  rill train GRAPH --data SPEC --epochs 5 --checkpoint c.safetensors\n"
         "  rill train GRAPH --data SPEC --epochs 5 --resume c.safetensors --save p.safetensors\n\n"
+        "A graph without inputs needs no data; its epochs are single steps. The path of an\n"
+        "optimiser over a function of the variable p:\n\n"
+        "  rill train valley.json --epochs 100 --history adam.csv --watch p\n"
+        "  rill plot adam.csv -x p.0 -y p.1 -o adam.svg\n\n"
         "The same seed gives the same bits for any number of threads. --seed does not touch the\n"
         "data: that of `synthetic:digits?rows=20000&seed=7` has a seed of its own (0).\n\n"
         "Ctrl-C ends the training after the running step, with exit status 130; the checkpoint of\n"

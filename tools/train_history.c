@@ -26,15 +26,87 @@ static void add(trainer *t, const char *fmt, ...)
     t->csv_length += (size_t)n;
 }
 
-static void add_header(trainer *t, const rill_training *block, bool validation)
+/* ---- watched variables ------------------------------------------------------------------------
+ */
+
+enum { MOST_WATCHED = 256 }; /* elements */
+
+static int find_watched(trainer *t, const rill_session *s)
+{
+    const char *list = cli_get(t->c, "watch");
+    rill_graph *g = (rill_graph *)rill_session_graph(s); /* looked at only */
+    int64_t all = 0;
+    if (!list) return EXIT_DONE;
+    if (!t->history)
+        return cli_usage(t->c, "--watch goes into the history: name its file with --history");
+    int status = cli_lookup_list(t->c, "watch", g, list, &t->watched, &t->n_watched);
+    for (size_t i = 0; i < t->n_watched && !status; i++) {
+        const rill_tensor *value = rill_session_get(s, t->watched[i]);
+        if (!value)
+            return cli_usage(t->c, "--watch: \"%s\" is no variable",
+                             rill_value_name(g, t->watched[i]));
+        all += rill_tensor_count(value);
+        if (all > MOST_WATCHED)
+            return cli_usage(t->c, "--watch: up to %d numbers can be watched, \"%s\" has %lld",
+                             MOST_WATCHED, rill_value_name(g, t->watched[i]),
+                             (long long)rill_tensor_count(value));
+    }
+    return status;
+}
+
+/* ",NAME" of a scalar; ",NAME.0,NAME.1" and so on of others. */
+static void add_watched_names(trainer *t, const rill_session *s)
+{
+    for (size_t i = 0; i < t->n_watched; i++) {
+        const rill_tensor *value = rill_session_get(s, t->watched[i]);
+        const char *name = rill_value_name(rill_session_graph(s), t->watched[i]);
+        if (rill_tensor_shape(value).rank == 0) add(t, ",%s", name);
+        for (int64_t k = 0; rill_tensor_shape(value).rank > 0 && k < rill_tensor_count(value); k++)
+            add(t, ",%s.%lld", name, (long long)k);
+    }
+}
+
+static void add_number(trainer *t, double v)
+{
+    char buf[CLI_DIGITS];
+    add(t, ",%s", cli_digits(buf, v));
+}
+
+static void add_watched(trainer *t, const rill_session *s)
+{
+    for (size_t i = 0; i < t->n_watched; i++) {
+        const rill_tensor *value = rill_session_get(s, t->watched[i]);
+        for (int64_t k = 0; k < rill_tensor_count(value); k++)
+            add_number(t, rill_tensor_get(value, k));
+    }
+}
+
+/* Where the watched variables start: a row for epoch 0, which has no figures. */
+static void add_start(trainer *t, const rill_session *s, bool validation)
+{
+    size_t figures = 1 + rill_graph_training(rill_session_graph(s))->n_metrics;
+    if (t->n_watched == 0) return;
+    add(t, "0");
+    for (size_t i = 0; i < figures * (validation ? 2 : 1) + 1; i++) add(t, ",nan");
+    add_watched(t, s);
+    add(t, "\n");
+}
+
+/* ---- rows -------------------------------------------------------------------------------------
+ */
+
+static void add_header(trainer *t, const rill_session *s, bool validation)
 {
     char name[300];
+    const rill_training *block = rill_graph_training(rill_session_graph(s));
     add(t, "epoch,loss");
     for (size_t i = 0; i < block->n_metrics; i++) add(t, ",%s", cli_metric_name(block, i, name));
     if (validation) add(t, ",val_loss");
     for (size_t i = 0; validation && i < block->n_metrics; i++)
         add(t, ",val_%s", cli_metric_name(block, i, name));
-    add(t, ",samples_per_second\n");
+    add(t, ",samples_per_second");
+    add_watched_names(t, s);
+    add(t, "\n");
 }
 
 /* Rows of the file up to the epoch that the checkpoint holds. */
@@ -56,10 +128,12 @@ static int add_rows(trainer *t, FILE *f)
                      t->history);
 }
 
-int train_open_history(trainer *t, const rill_training *block, bool validation)
+int train_open_history(trainer *t, const rill_session *s, bool validation)
 {
-    if (!t->history) return EXIT_DONE;
-    add_header(t, block, validation);
+    int found = find_watched(t, s);
+    if (found || !t->history) return found;
+    add_header(t, s, validation);
+    if (t->first_epoch == 0) add_start(t, s, validation);
     if (t->status || t->first_epoch == 0) return t->status;
     FILE *f = fopen(t->history, "r");
     if (!f && errno == ENOENT) return EXIT_DONE;
@@ -67,12 +141,6 @@ int train_open_history(trainer *t, const rill_training *block, bool validation)
     int status = add_rows(t, f);
     fclose(f);
     return status;
-}
-
-static void add_number(trainer *t, double v)
-{
-    char buf[CLI_DIGITS];
-    add(t, ",%s", cli_digits(buf, v));
 }
 
 void train_add_history(trainer *t, const rill_progress *p)
@@ -85,7 +153,9 @@ void train_add_history(trainer *t, const rill_progress *p)
     if (p->has_validation) add_number(t, p->validation_loss);
     for (size_t i = 0; p->has_validation && i < p->n_metrics; i++)
         add_number(t, p->validation_metrics[i]);
-    add(t, ",%.1f\n", p->samples_per_second);
+    add(t, ",%.1f", p->samples_per_second);
+    add_watched(t, p->session);
+    add(t, "\n");
     if (t->status) return;
     if (rill_file_write(t->c->context, t->history, t->csv, t->csv_length, &err) != RILL_OK)
         t->status = cli_fail(t->c, t->history, &err);

@@ -120,10 +120,10 @@ int train_open_curves(trainer *t, const rill_training *block)
     size_t width = rill_table_n_columns(table), rows = (size_t)rill_tensor_shape(data).dims[0];
     bool room = true;
     h->n_figures = 1 + block->n_metrics;
-    h->validation = width > 2 + h->n_figures;
+    h->validation = strcmp(rill_table_name(table, 1 + h->n_figures), "val_loss") == 0;
     size_t n = h->validation ? 2 * h->n_figures : h->n_figures;
     for (size_t i = 0; i < rows && room; i++, row += width) {
-        if (row[0] > (double)t->first_epoch) continue;
+        if (row[0] < 1 || row[0] > (double)t->first_epoch) continue;
         room = next_row(h, row[0]);
         for (size_t k = 0; room && k < n; k++) column(h, k)[h->n - 1] = row[1 + k];
     }

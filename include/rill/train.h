@@ -174,7 +174,8 @@ RILL_API RILL_NODISCARD rill_status rill_graph_prepare_training(rill_graph *g,
                                                                 const rill_optimizer *optimizer,
                                                                 rill_error *err);
 /* Trains by the graph's training block. The order of epoch e is a permutation drawn from (seed, e).
- */
+ * A graph without inputs, such as a function whose variables walk downhill, trains with `data`
+ * NULL: then an epoch is one step. */
 RILL_API RILL_NODISCARD rill_status rill_fit(rill_session *s, const rill_dataset *data,
                                              const rill_fit_options *options, rill_error *err);
 

@@ -69,6 +69,12 @@ rill_status rill_batches_open(rill_batches *b, const rill_graph *g, const rill_t
     return status;
 }
 
+void rill_batches_open_none(rill_batches *b, const rill_graph *g)
+{
+    *b = (rill_batches){.ctx = g->ctx, .n_rows = 1, .batch_size = 1, .n_batches = 1};
+    b->plans.ctx = g->ctx;
+}
+
 void rill_batches_close(rill_batches *b)
 {
     size_t n = b->plans.n;

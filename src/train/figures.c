@@ -6,7 +6,7 @@ rill_status rill_session_training(const rill_session *s, const rill_training **o
 {
     const rill_graph *g = rill_session_graph(s);
     *out = rill_graph_training(g);
-    bool ready = *out && (*out)->n_inputs > 0;
+    bool ready = *out && ((*out)->n_inputs > 0 || !rill_has_inputs(g));
     for (size_t i = 0; ready && i < (*out)->n_metrics; i++)
         ready = rill_valid(rill_prepared_metric(g, *out, i));
     if (ready) return RILL_OK;

@@ -44,10 +44,28 @@ static rill_status resolve(fit *f, const rill_fit_options *options, const rill_t
     return RILL_OK;
 }
 
+/* Data goes with inputs. */
+static rill_status check_data(const fit *f, const rill_dataset *data, rill_error *err)
+{
+    const rill_graph *g = rill_session_graph(f->session);
+    if (rill_has_inputs(g) == (data != NULL) &&
+        (data || (f->o.validation_split <= 0 && !f->o.validation)))
+        return RILL_OK;
+    return rill_fail(err, RILL_ERR_INVALID,
+                     data || !rill_has_inputs(g)
+                         ? "fit: graph \"%s\" has no inputs, so there is no data to train on"
+                         : "fit: graph \"%s\" has inputs, so it needs data to train on",
+                     g->name);
+}
+
 static rill_status open_batches(fit *f, const rill_dataset *data, const rill_training *t,
                                 rill_error *err)
 {
     const rill_graph *g = rill_session_graph(f->session);
+    if (!data) {
+        rill_batches_open_none(&f->batches, g);
+        return RILL_OK;
+    }
     int64_t n = rill_dataset_rows(data), n_train = n;
     if (f->o.validation_split > 0) {
         n_train = (int64_t)floor((double)n * (1 - f->o.validation_split));
@@ -69,6 +87,7 @@ static rill_status open_batches(fit *f, const rill_dataset *data, const rill_tra
 static rill_status open_fit(fit *f, const rill_dataset *data, const rill_training *t,
                             rill_error *err)
 {
+    RILL_TRY(check_data(f, data, err));
     RILL_TRY(open_batches(f, data, t, err));
     RILL_TRY(rill_figures_open(&f->figures, f->session, true, err));
     RILL_TRY(rill_figures_prepare(&f->figures, &f->batches, err));

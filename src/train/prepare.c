@@ -12,6 +12,13 @@ rill_status rill_graph_outcome(const rill_graph *g, rill_error *err)
     return g->error.status;
 }
 
+bool rill_has_inputs(const rill_graph *g)
+{
+    for (size_t i = 0; i < g->n_nodes; i++)
+        if (g->nodes[i].kind == RILL_NODE_INPUT) return true;
+    return false;
+}
+
 bool rill_name_is_state(const char *name)
 {
     return strncmp(name, "opt/", 4) == 0;
@@ -80,7 +87,7 @@ static rill_status complete(rill_graph *g, rill_value *inputs, rill_error *err)
         t.inputs = inputs;
         t.n_inputs = n;
     }
-    if (t.n_inputs == 0)
+    if (t.n_inputs == 0 && rill_has_inputs(g))
         return rill_fail(err, RILL_ERR_INVALID, "graph \"%s\" has no input to train on", g->name);
     if (t.n_predictions == 0 && g->n_outputs > 0) {
         t.predictions = g->outputs;

@@ -78,6 +78,8 @@ rill_status rill_batches_open(rill_batches *b, const rill_graph *g, const rill_t
                               const rill_dataset *d, int64_t first_row, int64_t n_rows,
                               int64_t batch_size, bool with_targets, bool shuffled,
                               rill_error *err);
+/* One batch of one row that feeds nothing: for a graph without inputs. */
+void rill_batches_open_none(rill_batches *b, const rill_graph *g);
 void rill_batches_close(rill_batches *b);
 /* Draws the order of epoch `epoch` from (seed, epoch). */
 void rill_batches_shuffle(rill_batches *b, uint64_t seed, int64_t epoch);
@@ -90,6 +92,8 @@ void rill_batches_gather(rill_batches *b, int64_t k);
 rill_value rill_prepared_metric(const rill_graph *g, const rill_training *training, size_t i);
 /* The first error that building met, copied to err. */
 rill_status rill_graph_outcome(const rill_graph *g, rill_error *err);
+/* Whether a graph has inputs: without any it trains without data. */
+bool rill_has_inputs(const rill_graph *g);
 /* Whether a variable holds the optimiser's state: its name starts with "opt/". */
 bool rill_name_is_state(const char *name);
 

@@ -190,6 +190,42 @@ static void test_optimizer_and_data_seed(void **state)
     said(command_err, "\"?rows=N&seed=S\", got \"?sed=1\"");
 }
 
+/* A function that is walked down: an epoch is a step; the history has the path, start included. */
+static void test_no_data_and_watched_variables(void **state)
+{
+    static const char valley[] =
+        "{\"format\": \"rill-graph\", \"version\": 1, \"name\": \"valley\", \"variables\": "
+        "[{\"name\": \"p\", \"dtype\": \"f64\", \"shape\": [2], \"init\": {\"op\": \"data\", "
+        "\"data\": [-2, 1]}}], \"nodes\": [{\"name\": \"q\", \"op\": \"square\", \"inputs\": "
+        "[\"p\"]}, {\"name\": \"loss\", \"op\": \"reduce_sum\", \"inputs\": [\"q\"]}], "
+        "\"outputs\": [\"loss\"], \"training\": {\"loss\": \"loss\", \"optimizer\": {\"op\": "
+        "\"sgd\", \"learning_rate\": 0.25}, \"epochs\": 3}}";
+    (void)state;
+    write_text("valley.json", valley);
+    ran(0, "rm -f *.safetensors; rill train valley.json --history v.csv --watch "
+           "opt/learning_rate,p --threads 1");
+    assert_string_equal(command_err, "rill train: no data, 1 thread, seed 0\n");
+    said(command_out, "epoch 3/3  step 3  loss 0.312500  ");
+    ran(0, "cut -d, -f1,2,4- v.csv"); /* p halves with each step */
+    printed("epoch,loss,opt/learning_rate,p.0,p.1\n0,nan,0.25,-2,1\n1,5,0.25,-1,0.5\n"
+            "2,1.25,0.25,-0.5,0.25\n3,0.3125,0.25,-0.25,0.125\n",
+            "");
+    ran(0, "rill train valley.json --epochs 2 --checkpoint c.safetensors --history w.csv --watch p "
+           "&& rill train valley.json --resume c.safetensors --save r.safetensors --history w.csv "
+           "--watch p --plot w.svg && cut -d, -f1,2,5 v.csv >a && cut -d, -f1,2,4 w.csv | cmp - a");
+    ran(0, "grep -c 'training: 3 numbers, first 5, last 0.3125' w.svg");
+    ran(2, "rill train valley.json --data synthetic:xor --force");
+    said(command_err, "the graph has no inputs, so it trains without --data");
+    ran(2, "rill train valley.json --watch p --force");
+    said(command_err, "--watch goes into the history: name its file with --history");
+    ran(2, "rill train valley.json --watch loss --history a.csv --force");
+    said(command_err, "--watch: \"loss\" is no variable");
+    ran(2, "rill train valley.json --validation-split 0.5 --force");
+    said(command_err, "graph \"valley\" has no inputs, so there is no data to train on");
+    ran(2, DIGITS " --watch dense1/weight --history a.csv --save b.safetensors");
+    said(command_err, "--watch: up to 256 numbers can be watched, \"dense1/weight\" has 200704");
+}
+
 /* ---- interrupts ------------------------------------------------------------------------------ */
 
 static pid_t start_long_training(const char *checkpoint)
@@ -238,6 +274,7 @@ int main(void)
         cmocka_unit_test(test_history),
         cmocka_unit_test(test_threads_give_the_same_bits),
         cmocka_unit_test(test_optimizer_and_data_seed),
+        cmocka_unit_test(test_no_data_and_watched_variables),
         cmocka_unit_test(test_interrupt_leaves_a_checkpoint),
     };
     return RUN_COMMAND_TESTS(tests);
