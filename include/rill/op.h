@@ -173,6 +173,7 @@ typedef struct rill_call {
     int64_t units[RILL_MAX_PHASES]; /* 1 before prepare */
     size_t scratch;                 /* bytes that all units of a run share; 64-byte aligned */
     size_t thread_scratch;          /* bytes for each thread, contents undefined at each unit */
+    bool keeps_inputs; /* despite RILL_OP_INPLACE, output 0 must not lie on an input in this call */
     union {
         unsigned char bytes[256];
         double align_d;

@@ -229,7 +229,8 @@ static rill_status find_in_place(rill_builder *b, const rill_step *step, uint32_
 {
     const rill_node_s *n = &b->g->nodes[step->node];
     const rill_type *in = step->call.in, *out = &step->call.out[k];
-    if (!(n->op->flags & RILL_OP_INPLACE) || k > 0 || b->p->observable) return RILL_OK;
+    if (!(n->op->flags & RILL_OP_INPLACE) || step->call.keeps_inputs || k > 0) return RILL_OK;
+    if (b->p->observable) return RILL_OK;
     uint32_t *list = rill_builder_take(b, n->n_inputs, sizeof *list);
     if (!list) return rill_builder_nomem(b);
     for (uint32_t i = 0; i < n->n_inputs; i++) {

@@ -2,7 +2,8 @@
  *
  * The windows must all see at least one cell of the input, which inference guarantees. max_pool2d's
  * gradient recomputes the place of each maximum from x rather than keeping indices; its adjoint in
- * dy, max_pool2d_pick, reads another tensor at those places. */
+ * dy, max_pool2d_pick, reads another tensor at those places. Where windows are apart, each window is
+ * read before any of its cells is written, so the gradient may lie on x. */
 #include "ops/kernels/pool.h"
 
 #include <inttypes.h>
@@ -91,8 +92,8 @@ static rill_status infer_avg_gradient(const rill_infer *c)
 
 typedef struct plan {
     rill_pool pool;
-    int64_t rows;           /* forward: output rows of a unit */
-    int64_t images, blocks; /* gradient: images of a unit, channel blocks of an image */
+    int64_t rows;          /* output rows of a unit, */
+    int64_t images, bands; /* gradient: of whole images, or of some of the bands of one */
 } plan;
 _Static_assert(sizeof(plan) <= sizeof(((rill_call *)0)->plan), "the plan fits the call");
 
@@ -134,17 +135,20 @@ static void plan_rows(rill_call *call, uint32_t x)
     call->units[0] = rill_units(q->images * q->h.out, p->rows);
 }
 
-/* Units of images, or of channel blocks of one image, for the ops whose output is dx. */
-static void plan_images(rill_call *call, uint32_t x)
+/* Units of images, or of bands of one image, for the ops whose output is dx. */
+static void plan_bands(rill_call *call, uint32_t x)
 {
     plan *p = (plan *)(void *)call->plan.bytes;
     p->pool = pool_of(call, &call->in[x].shape);
     const rill_pool *q = &p->pool;
-    p->blocks = rill_units(q->channels, RILL_POOL_BLOCK);
-    const double cells = (double)q->h.out * (double)q->w.out * (double)q->channels *
-                         (double)q->h.kernel * (double)q->w.kernel / (double)p->blocks;
-    p->images = p->blocks > 1 ? 1 : (int64_t)(UNIT_CELLS / (cells + 1)) + 1;
-    call->units[0] = rill_units(q->images, p->images) * p->blocks;
+    const double cells =
+        (double)q->w.out * (double)q->channels * (double)q->h.kernel * (double)q->w.kernel;
+    const int64_t rows = (int64_t)(UNIT_CELLS / (cells + 1)) + 1, high = rill_max(1, q->h.out);
+    p->rows = rill_min(rows, high);
+    p->bands = rill_ceil_div(high, p->rows);
+    p->images = p->bands > 1 ? 1 : rows / high;
+    call->units[0] = rill_units(q->images, p->images) * p->bands;
+    call->keeps_inputs = !rill_pool_apart(q);
 }
 
 static rill_status prepare_rows(rill_call *call, rill_error *err)
@@ -157,14 +161,14 @@ static rill_status prepare_rows(rill_call *call, rill_error *err)
 static rill_status prepare_max_gradient(rill_call *call, rill_error *err)
 {
     (void)err;
-    plan_images(call, 0);
+    plan_bands(call, 0);
     return RILL_OK;
 }
 
 static rill_status prepare_avg_gradient(rill_call *call, rill_error *err)
 {
     (void)err;
-    plan_images(call, 1);
+    plan_bands(call, 1);
     return RILL_OK;
 }
 
@@ -228,18 +232,23 @@ static rill_status run_avg(const rill_task *task)
     return RILL_OK;
 }
 
-/* The images and channels of a unit. */
+/* The images of a unit and their rows. Bands end where a window begins, so that windows that are
+ * apart lie in one band. */
 typedef struct part {
-    int64_t image, end, c0, c1;
+    int64_t image, end, h0, h1;
 } part;
 
 static part part_of(const rill_task *task)
 {
     const plan *p = plan_in(task->call);
-    part at = {.image = task->unit / p->blocks * p->images,
-               .c0 = task->unit % p->blocks * RILL_POOL_BLOCK};
+    const rill_window_axis *h = &p->pool.h;
+    const int64_t band = task->unit % p->bands, first = band * p->rows;
+    part at = {.image = task->unit / p->bands * p->images, .h1 = h->in};
     at.end = rill_min(at.image + p->images, p->pool.images);
-    at.c1 = rill_min(at.c0 + RILL_POOL_BLOCK, p->pool.channels);
+    if (band > 0) at.h0 = rill_min(first * h->stride - h->before, h->in);
+    if (band + 1 < p->bands) {
+        at.h1 = rill_min((first + p->rows) * h->stride - h->before, h->in);
+    }
     return at;
 }
 
@@ -248,7 +257,7 @@ static rill_status run_max_gradient(const rill_task *task)
     const part at = part_of(task);
     for (int64_t i = at.image; i < at.end; i++) {
         loops_of(task)->max_gradient(&plan_in(task->call)->pool, task->in[0], task->in[1],
-                                     task->out[0], i, at.c0, at.c1);
+                                     task->out[0], i, at.h0, at.h1);
     }
     return RILL_OK;
 }
@@ -258,7 +267,7 @@ static rill_status run_avg_gradient(const rill_task *task)
     const part at = part_of(task);
     for (int64_t i = at.image; i < at.end; i++) {
         loops_of(task)->avg_gradient(&plan_in(task->call)->pool, task->in[0], task->out[0], i,
-                                     at.c0, at.c1);
+                                     at.h0, at.h1);
     }
     return RILL_OK;
 }
@@ -373,6 +382,7 @@ static void prepare_reference(rill_call *call, uint32_t x)
     plan *p = (plan *)(void *)call->plan.bytes;
     p->pool = pool_of(call, &call->in[x].shape);
     call->units[0] = p->pool.images > 0 ? p->pool.images : 1;
+    call->keeps_inputs = true;
 }
 
 static rill_status prepare_reference_x(rill_call *call, rill_error *err)
@@ -707,6 +717,7 @@ const rill_op rill_op_max_pool2d = {
 const rill_op rill_op_max_pool2d_gradient = {
     POOL_OP(max_gradient_inputs, dx_port, N_ATTRS_MAX, max_gradient_kernels, max_gradient_cases),
     .name = "max_pool2d_gradient",
+    .flags = RILL_OP_INPLACE,
     .summary = "Adjoint of max_pool2d: each dy is added where the window's maximum was.",
     .formula = "dx = sum over windows of dy at the place of the first maximum of x",
     .doc = "Linear in dy; as a function of x it is constant almost everywhere, so x gets no "

@@ -113,7 +113,8 @@ static inline bool is_over_for(const proof *f, uint32_t a, uint32_t b, uint32_t 
         if (!(reads_value(f, s, a) || writes_value(f, s, a)) || is_before(f, s, writer)) continue;
         bool in_place = s == writer && !writes_value(f, s, a) &&
                         f->p->places[a].offset == f->p->places[b].offset &&
-                        (step_at(f, s)->call.op->flags & RILL_OP_INPLACE);
+                        (step_at(f, s)->call.op->flags & RILL_OP_INPLACE) &&
+                        !step_at(f, s)->call.keeps_inputs;
         if (!in_place) return false;
     }
     return true;

@@ -99,7 +99,7 @@ static inline int64_t run_node(const rill_graph *g, rill_value y, const char *na
     if (k->prepare) assert_int_equal(k->prepare(&call, NULL), RILL_OK);
     void *const outs[] = {out};
     const int64_t count = rill_shape_count(&out_type.shape);
-    memset(out, 0xff, (size_t)count * rill_dtype_size(out_type.dtype));
+    if (out != in[0]) memset(out, 0xff, (size_t)count * rill_dtype_size(out_type.dtype));
     run_units(k, &call, in, outs, order);
     return call.units[0];
 }

@@ -26,24 +26,27 @@ static inline int64_t rill_pool_count(const rill_window_axis *a, int64_t o, bool
     return end - first;
 }
 
-/* One set for each float dtype. Gradients write the channels [c0, c1) of one image of dx, of which
- * they own all. */
+/* Whether no cell of the input is in two windows. */
+static inline bool rill_pool_apart(const rill_pool *p)
+{
+    return p->h.stride >= p->h.kernel && p->w.stride >= p->w.kernel;
+}
+
+/* One set for each float dtype. Gradients write all of the rows [h0, h1) of one image of dx. Where
+ * windows are apart and rows are cut between them, dx may be x. */
 typedef struct rill_pool_loops {
     void (*max)(const rill_pool *p, const void *x, void *y, int64_t row, int64_t end);
     void (*max_gradient)(const rill_pool *p, const void *x, const void *dy, void *dx, int64_t image,
-                         int64_t c0, int64_t c1);
+                         int64_t h0, int64_t h1);
     void (*max_pick)(const rill_pool *p, const void *x, const void *t, void *y, int64_t row,
                      int64_t end);
     void (*avg)(const rill_pool *p, const void *x, void *y, int64_t row, int64_t end);
-    void (*avg_gradient)(const rill_pool *p, const void *dy, void *dx, int64_t image, int64_t c0,
-                         int64_t c1);
+    void (*avg_gradient)(const rill_pool *p, const void *dy, void *dx, int64_t image, int64_t h0,
+                         int64_t h1);
 } rill_pool_loops;
 typedef struct rill_pool_kernels {
     rill_pool_loops f32, f64;
 } rill_pool_kernels;
 RILL_LEVELED_DECLARE(rill_pool_kernels, rill_pool);
-
-/* Channels that the loops treat at a time; c1 - c0 is at most this. */
-enum { RILL_POOL_BLOCK = 64 };
 
 #endif

@@ -37,25 +37,36 @@ static inline INDEX GROUP(argmax)(const rill_pool *p, const TYPE *x, const NAME(
     return found;
 }
 
-/* dx += dy where the maximum is. In a window of few cells something is added to all of them, to all
- * but one zero: that changes no bit, as no sum that began with +0 is -0. */
-static inline void GROUP(max_gradient)(const rill_pool *p, const TYPE *x, const NAME(cells) * at,
-                                       const TYPE *dy, TYPE *dx)
+/* A cell of dx and what a window gives it; where windows are apart it gets nothing else. Zero is
+ * added then too: no sum that begins with +0 is -0. */
+static inline void GROUP(give)(const bool apart, TYPE *cell, V d)
+{
+    *(V *)cell = (apart ? (V){0} : *(const V *)cell) + d;
+}
+
+/* dy to where the maximum is. In a window of few cells something is added to all of them, to all
+ * but one zero, which changes no bit. */
+static inline void GROUP(max_gradient)(const bool apart, const rill_pool *p, const TYPE *x,
+                                       const NAME(cells) * at, const TYPE *dy, TYPE *dx)
 {
     const int64_t n = p->channels;
     const INDEX pixel = GROUP(argmax)(p, x, at);
-    if ((at->h1 - at->h0) * (at->w1 - at->w0) > FEW_CELLS) {
-        NAME(index) lane[GROUP(LANES)];
-        memcpy(lane, &pixel, sizeof lane);
-        for (int j = 0; j < GROUP(LANES); j++) dx[lane[j] * n + j] += dy[j];
-        return;
-    }
     const V d = *(const V *)dy, zero = (V){0};
-    for (int64_t h = at->h0; h < at->h1; h++) {
+    const bool few = (at->h1 - at->h0) * (at->w1 - at->w0) <= FEW_CELLS;
+    for (int64_t h = at->own0; (apart || few) && h < at->own1; h++) {
         for (int64_t w = at->w0; w < at->w1; w++) {
             const int32_t here = (int32_t)(h * p->w.in + w);
-            *(V *)(dx + here * n) += SELECT(V, pixel == here, d, zero);
+            GROUP(give)(apart, dx + here * n, few ? SELECT(V, pixel == here, d, zero) : zero);
         }
+    }
+    if (few) return;
+    NAME(index) lane[GROUP(LANES)];
+    TYPE given[GROUP(LANES)];
+    memcpy(lane, &pixel, sizeof lane);
+    memcpy(given, &d, sizeof given);
+    for (int j = 0; j < GROUP(LANES); j++) {
+        if (lane[j] < at->own0 * p->w.in || lane[j] >= at->own1 * p->w.in) continue;
+        dx[lane[j] * n + j] += given[j];
     }
 }
 
@@ -80,13 +91,13 @@ static inline void GROUP(avg)(const rill_pool *p, const TYPE *x, const NAME(cell
     *(V *)y = sum / count;
 }
 
-static inline void GROUP(avg_gradient)(const rill_pool *p, const NAME(cells) * at, TYPE count,
-                                       const TYPE *dy, TYPE *dx)
+static inline void GROUP(avg_gradient)(const bool apart, const rill_pool *p, const NAME(cells) * at,
+                                       TYPE count, const TYPE *dy, TYPE *dx)
 {
     const int64_t n = p->channels;
     const V d = *(const V *)dy / count;
-    for (int64_t h = at->h0; h < at->h1; h++) {
+    for (int64_t h = at->own0; h < at->own1; h++) {
         TYPE *cell = dx + (h * p->w.in + at->w0) * n;
-        for (int64_t w = at->w0; w < at->w1; w++, cell += n) *(V *)cell += d;
+        for (int64_t w = at->w0; w < at->w1; w++, cell += n) GROUP(give)(apart, cell, d);
     }
 }
