@@ -44,8 +44,8 @@ extern "C" {
 
 /* The version of the library that runs, "MAJOR.MINOR.PATCH". */
 RILL_API const char *rill_version(void);
-/* Whether an optional part was built in: "threads", "avx2", "avx512". The last two say
- * what the running CPU and this build use. Unknown names give false. */
+/* Whether an optional part was built in: "threads", "openmp" (teams are its regions), "avx2",
+ * "avx512". The last two say what the running CPU and this build use. Unknown names give false. */
 RILL_API bool rill_has_feature(const char *name);
 
 /* ---- status and errors --------------------------------------------------------------------- */

@@ -65,8 +65,11 @@ bool rill_has_feature(const char *name)
     if (!name) return false;
     if (strcmp(name, "avx2") == 0) return rill_cpu() >= RILL_CPU_AVX2;
     if (strcmp(name, "avx512") == 0) return rill_cpu() >= RILL_CPU_AVX512;
-#ifdef RILL_THREADS_PTHREAD
+#ifdef RILL_THREADS
     if (strcmp(name, "threads") == 0) return true;
+#endif
+#ifdef RILL_THREADS_OPENMP
+    if (strcmp(name, "openmp") == 0) return true;
 #endif
     return false;
 }

@@ -14,6 +14,10 @@
  * A call inside a call, or inside a parallel region of OpenMP, is the caller alone, so a run never
  * has more threads than it asked for. So it is with a team that was made before a fork: the child
  * has none of its threads.
+ *
+ * Built with -Dthreads=openmp, a call is a parallel region of the host's OpenMP runtime instead: no
+ * threads beside those that a host has for its own regions, which spin after a region for as long
+ * as its environment says, and one team for the whole process.
  */
 #include "core/core.h"
 
@@ -23,6 +27,9 @@
 #include <stdalign.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef RILL_THREADS_OPENMP
+#include <omp.h>
+#endif
 
 struct rill_team {
     rill_context *ctx;
@@ -40,6 +47,33 @@ struct rill_team {
     atomic_bool ends;
 };
 
+#ifdef RILL_THREADS
+
+/* A call is under way on this thread. */
+static _Thread_local bool in_team;
+
+#ifndef RILL_THREADS_OPENMP
+/* Weak, because only the host may bring an OpenMP runtime. */
+#pragma weak omp_in_parallel
+extern int omp_in_parallel(void);
+#endif
+
+static bool in_parallel_region(void)
+{
+#ifdef RILL_THREADS_OPENMP
+    return omp_in_parallel();
+#else
+    return omp_in_parallel && omp_in_parallel();
+#endif
+}
+
+static bool may_have_helpers(rill_team *team)
+{
+    return !in_team && !in_parallel_region() && team->owner == (long)getpid();
+}
+
+#endif
+
 #ifdef RILL_THREADS_PTHREAD
 
 static const uint64_t SPIN_NS = 50000;
@@ -49,9 +83,6 @@ enum { SPINS = 64, YIELDS = 64 }; /* looks between two at the clock; of a caller
 #define WORKERS_SHIFT 16
 #define OPEN (UINT64_C(1) << 31)
 #define CALL_SHIFT 32
-
-/* A call is under way on this thread. */
-static _Thread_local bool in_team;
 
 /* ---- helpers --------------------------------------------------------------------------------- */
 
@@ -143,18 +174,6 @@ static void start_helpers(rill_team *team, int n)
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 
-/* Weak, because only the host may bring an OpenMP runtime. */
-#pragma weak omp_in_parallel
-extern int omp_in_parallel(void);
-
-static bool may_have_helpers(rill_team *team)
-{
-    if (in_team || (omp_in_parallel && omp_in_parallel())) return false;
-    const long self = (long)getpid();
-    if (team->started == 0) team->owner = self;
-    return team->owner == self;
-}
-
 static void open_call(rill_team *team, int n, void (*fn)(void *arg, int worker), void *arg)
 {
     team->fn = fn;
@@ -189,6 +208,7 @@ static void close_call(rill_team *team)
 void rill_team_run(rill_team *team, int n, void (*fn)(void *arg, int worker), void *arg)
 {
     if (team && n > team->size) n = team->size;
+    if (team && team->started == 0) team->owner = (long)getpid();
     if (!team || n <= 1 || !may_have_helpers(team)) {
         fn(arg, 0);
         return;
@@ -218,11 +238,42 @@ typedef struct helper {
     char unused;
 } helper;
 
+#ifdef RILL_THREADS_OPENMP
+
+/* True in a child of the process that first had a parallel region: of the threads of its OpenMP
+ * pool the child has only the book-keeping, and waiting for them hangs. */
+static bool forked(void)
+{
+    static atomic_long first; /* process id; 0 before */
+    const long self = (long)getpid();
+    long seen = 0;
+    return !atomic_compare_exchange_strong(&first, &seen, self) && seen != self;
+}
+
+void rill_team_run(rill_team *team, int n, void (*fn)(void *arg, int worker), void *arg)
+{
+    if (team && n > team->size) n = team->size;
+    if (!team || n <= 1 || !may_have_helpers(team) || forked()) {
+        fn(arg, 0);
+        return;
+    }
+#pragma omp parallel num_threads(n)
+    {
+        in_team = true;
+        fn(arg, omp_get_thread_num());
+        in_team = false;
+    }
+}
+
+#else
+
 void rill_team_run(rill_team *team, int n, void (*fn)(void *arg, int worker), void *arg)
 {
     (void)team, (void)n;
     fn(arg, 0);
 }
+
+#endif
 
 static void end_helpers(rill_team *team)
 {

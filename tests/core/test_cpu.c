@@ -28,10 +28,15 @@ static void test_level_is_stable_and_was_built(void **state)
 static void test_features_are_those_of_the_build(void **state)
 {
     (void)state;
-#ifdef RILL_THREADS_PTHREAD
+#ifdef RILL_THREADS
     assert_true(rill_has_feature("threads"));
 #else
     assert_false(rill_has_feature("threads"));
+#endif
+#ifdef RILL_THREADS_OPENMP
+    assert_true(rill_has_feature("openmp"));
+#else
+    assert_false(rill_has_feature("openmp"));
 #endif
     assert_false(rill_has_feature("quantum"));
     assert_false(rill_has_feature(""));

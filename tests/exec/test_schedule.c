@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#ifdef RILL_THREADS_PTHREAD
+#ifdef RILL_THREADS
 #define HAVE_THREADS 1
 #else
 #define HAVE_THREADS 0
