@@ -115,6 +115,10 @@ rill_graph *cli_load_graph(const cli *c, int *status);
 /* --threads, --seed, --kernels and --memory-limit into session options; false after a message. */
 bool cli_session_options(const cli *c, rill_session_options *o);
 
+/* Warns where the last activation and the loss of the training block do not go together (lint.c).
+ */
+void cli_lint(const cli *c, const rill_graph *g);
+
 typedef struct cli_feeds {
     rill_feed *feeds;
     rill_tensor **tensors;

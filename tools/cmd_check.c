@@ -197,6 +197,7 @@ static int run(const cli *c)
     rill_error err;
     if (rill_graph_validate(g, &err) != RILL_OK) status = cli_fail(c, c->args[0], &err);
     if (!status) status = print_summary(c, g);
+    if (!status) cli_lint(c, g);
     if (!status && (cli_flag(c, "memory") || cli_flag(c, "memory-limit")))
         status = print_memory(c, g);
     rill_graph_destroy(g);

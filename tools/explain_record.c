@@ -346,6 +346,7 @@ int lesson_record(lesson *l)
     int status = EXIT_DONE;
     l->loaded = cli_load_graph(l->c, &status);
     if (!l->loaded) return status;
+    cli_lint(l->c, l->loaded);
     l->training = cli_flag(l->c, "training");
     status = find_loss(l);
     if (!status) status = expand(l);

@@ -41,6 +41,56 @@ static void test_check(void **state)
     printed("", "rill check: /tmp: expected a file, got a folder\n");
 }
 
+/* The five rows of the course's table, seed B30-B35: a pair outside of it is warned of. */
+static void check_pair(const char *activation, const char *loss, const char *warning)
+{
+    ran(0,
+        "cat >pair.json "
+        "<<'E'\n{\"format\":\"rill-graph\",\"version\":1,\"inputs\":[{\"name\":\"x\","
+        "\"dtype\":\"f32\",\"shape\":[\"n\",4]},{\"name\":\"t\",\"dtype\":\"%s\",\"shape\":[\"n\"%"
+        "s]}"
+        "],\"nodes\":[{\"name\":\"p\",\"op\":\"%s\",\"inputs\":[\"x\"]},{\"name\":\"l\",\"op\":\"%"
+        "s\","
+        "\"inputs\":[\"p\",\"t\"]}],\"outputs\":[\"p\"],\"training\":{\"loss\":\"l\"}}\nE\n"
+        "rill check pair.json",
+        strncmp(loss, "sparse", 6) == 0 ? "i32" : "f32",
+        strncmp(loss, "sparse", 6) == 0 ? "" : ",4", activation, loss);
+    assert_string_equal(command_err, warning);
+}
+
+static void test_last_layer_and_loss(void **state)
+{
+    (void)state;
+    static const char *const good[][2] = {
+        {"sigmoid", "binary_cross_entropy"},             /* B30, B32, B34 */
+        {"softmax", "categorical_cross_entropy"},        /* B31 */
+        {"softmax", "sparse_categorical_cross_entropy"}, /* B31 */
+        {"identity", "mean_squared_error"},              /* B33 */
+        {"sigmoid", "mean_squared_error"},               /* B34 */
+        {"identity", "softmax_cross_entropy"},
+        {"identity", "sparse_softmax_cross_entropy"},
+        {"identity", "sigmoid_cross_entropy"},
+    };
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) check_pair(good[i][0], good[i][1], "");
+    check_pair(
+        "sigmoid", "categorical_cross_entropy", /* the course's own slip, seed E5 */
+        "rill check: warning: loss \"l\": categorical_cross_entropy goes with softmax as the "
+        "last activation, got sigmoid of \"p\": it takes probabilities that add up to 1\n");
+    check_pair(
+        "softmax", "binary_cross_entropy",
+        "rill check: warning: loss \"l\": binary_cross_entropy goes with sigmoid as the last "
+        "activation, got softmax of \"p\": it takes probabilities of yes or no\n");
+    check_pair("tanh", "mean_squared_error",
+               "rill check: warning: loss \"l\": mean_squared_error goes with none as the last "
+               "activation, got tanh of \"p\": other activations can't reach every value\n");
+    check_pair(
+        "softmax", "sparse_softmax_cross_entropy",
+        "rill check: warning: loss \"l\": sparse_softmax_cross_entropy goes with none as the "
+        "last activation, got softmax of \"p\": softmax is inside this loss already\n");
+    ran(0, "rill explain pair.json >/dev/null");
+    said(command_err, "rill explain: warning: loss \"l\": sparse_softmax_cross_entropy goes with ");
+}
+
 static void test_memory_limit(void **state)
 {
     (void)state;
@@ -177,13 +227,10 @@ static void test_ops_and_schema(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_check),
-        cmocka_unit_test(test_memory_limit),
-        cmocka_unit_test(test_grad),
-        cmocka_unit_test(test_gradcheck),
-        cmocka_unit_test(test_grad_of_the_independent),
-        cmocka_unit_test(test_show),
-        cmocka_unit_test(test_ops_and_schema),
+        cmocka_unit_test(test_check),        cmocka_unit_test(test_last_layer_and_loss),
+        cmocka_unit_test(test_memory_limit), cmocka_unit_test(test_grad),
+        cmocka_unit_test(test_gradcheck),    cmocka_unit_test(test_grad_of_the_independent),
+        cmocka_unit_test(test_show),         cmocka_unit_test(test_ops_and_schema),
     };
     return RUN_COMMAND_TESTS(tests);
 }
