@@ -190,7 +190,12 @@ rill_status rill_init_fill(const rill_init *init, const char *name, uint64_t see
                            rill_error *err)
 {
     if (init->kind == RILL_INIT_DATA) {
-        if (t->bytes) memcpy(t->data, init->data->data, t->bytes);
+        /* A checker asks for the values in f64, whatever the variable's own dtype. */
+        const rill_tensor *data = init->data;
+        bool same = data->type.dtype == t->type.dtype;
+        if (same && t->bytes) memcpy(t->data, data->data, t->bytes);
+        for (int64_t i = 0; !same && i < t->count; i++)
+            rill_tensor_put(t, i, rill_tensor_get(data, i));
         return RILL_OK;
     }
     if (!is_random(init->kind)) {

@@ -719,6 +719,35 @@ static void test_every_allocation_may_fail(void **state)
     assert_true(n > 100);
 }
 
+/* The initial data of an f32 variable is read as f32, though the check is in f64. */
+static void test_data_of_an_f32_model(void **state)
+{
+    (void)state;
+    rill_error err;
+    rill_graph *g;
+    rill_tensor *t;
+    rill_init init = RILL_INIT_INIT;
+    const float data[3] = {-1, 0.5F, 2};
+    assert_int_equal(rill_graph_create(NULL, "test", &g, NULL), RILL_OK);
+    assert_int_equal(rill_tensor_from(NULL, RILL_F32, RILL_SHAPE(3), data, sizeof data, &t, NULL),
+                     RILL_OK);
+    init.kind = RILL_INIT_DATA;
+    init.data = t;
+    rill_value w = rill_variable(g, "w", RILL_F32, RILL_SHAPE(3), &init);
+    rill_tensor_destroy(t);
+    rill_value y = rill_reduce_sum(g, rill_square(g, w), RILL_ALL_AXES, false);
+    rill_gradcheck_options o = options(1);
+    rill_gradcheck_report *r;
+    assert_int_equal(rill_gradcheck(g, &y, 1, NULL, 0, NULL, 0, &o, &r, &err), RILL_OK);
+    const rill_gradcheck_row *row = rill_gradcheck_row_at(r, 0);
+    assert_int_equal(row->verdict, RILL_PASS);
+    /* the slopes are 2 w, times a weight that is 0.5 to 1.5 from 0 */
+    double slope = fabs(row->analytic / (2 * data[row->worst]));
+    assert_true(slope >= 0.5 && slope < 1.5);
+    rill_gradcheck_report_destroy(r);
+    rill_graph_destroy(g);
+}
+
 /* The public copy in f64: every node under its name, with the initial values before rounding. */
 static void test_graph_to_f64(void **state)
 {
@@ -768,6 +797,7 @@ int main(void)
         cmocka_unit_test(test_unused_constant_integer_and_empty),
         cmocka_unit_test(test_feeds),
         cmocka_unit_test(test_nan_fails),
+        cmocka_unit_test(test_data_of_an_f32_model),
         cmocka_unit_test(test_graph_to_f64),
         cmocka_unit_test(test_every_allocation_may_fail),
     };
