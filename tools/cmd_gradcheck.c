@@ -117,8 +117,9 @@ static int find_ys(const cli *c, rill_graph *g, rill_value **ys, size_t *n)
     *ys = calloc(rill_graph_n_outputs(g) + 1, sizeof **ys);
     *n = 0;
     if (!*ys) return cli_nomem(c);
-    if (t && rill_valid(t->loss)) (*ys)[(*n)++] = t->loss;
-    for (size_t i = 0; *n == 0 && i < rill_graph_n_outputs(g); i++)
+    bool loss = t && rill_valid(t->loss);
+    if (loss) (*ys)[(*n)++] = t->loss;
+    for (size_t i = 0; !loss && i < rill_graph_n_outputs(g); i++)
         if (rill_dtype_is_float(rill_value_type(g, rill_graph_output(g, i)).dtype))
             (*ys)[(*n)++] = rill_graph_output(g, i);
     return *n ? EXIT_DONE

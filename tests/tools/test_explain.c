@@ -113,7 +113,12 @@ static void test_image_by_hand(void **state)
     IS(gradient(l, "kernel"), 6, 7, 6, 4, 7, 7, 4, 6, 6);
     IS(gradient(l, "image"), 1, 1, 2, 1, 1, 1, 2, 3, 2, 1, 2, 3, 5, 3, 2, 1, 2, 3, 2, 1, 1, 1, 2, 1,
        1);
-    IS(output(l, "pooled"), 10, 11, 9, 7); /* seed N15 */
+    IS(output(l, "strided"), 4, 4, 2, 4); /* seed N11 */
+    IS(output(l, "padded"), 2, 2, 3, 1, 1, 1, 4, 3, 4, 1, 1, 2, 4, 3, 3, 1, 2, 3, 4, 1, 0, 2, 2, 1,
+       1);                                        /* seed N12 */
+    IS(output(l, "pooled"), 10, 11, 9, 7);        /* seed N15 */
+    IS(output(l, "averaged"), 5.75, 7.5, 7.5, 4); /* seed N17 */
+    IS(output(l, "rectified"), 0, 2, 0, 0, 5, 0); /* seed N18 */
     cJSON_Delete(l);
     l = explain(RILL_SOURCE_DIR "/docs/lessons/image.json --of pool_sum"); /* seed N16 */
     IS(gradient(l, "map"), 0, 0, 0, 0, 0, 1, 0, 1, 0, 1, 0, 0, 0, 0, 1, 0);
@@ -141,6 +146,56 @@ static void test_xor(void **state)
     for (int i = 0; i < 8; i++) slope[i] = 1 - h[i] * h[i];
     cJSON *part = cJSON_GetArrayItem(member(tanh_node, "contributions"), 0);
     is_near(member(part, "local_derivative"), slope, 8, 1e-7);
+    cJSON_Delete(l);
+}
+
+/* seed A1-A10, the table of reference values, and A8: the gradient of PReLU's slope */
+static void test_activations(void **state)
+{
+    (void)state;
+    cJSON *l =
+        explain(RILL_SOURCE_DIR "/docs/lessons/activations.json --input 'x=[-2,-1,-0.5,0,0.5,1,2]' "
+                                "--wrt x,slope");
+    IS(output(l, "identity"), -2, -1, -0.5, 0, 0.5, 1, 2);
+    IS(gradient(l, "x_identity"), 1, 1, 1, 1, 1, 1, 1);
+    IS(output(l, "step"), 0, 0, 0, 1, 1, 1, 1);
+    IS(output(l, "logistic"), 0.119202922, 0.268941421, 0.377540669, 0.5, 0.622459331, 0.731058579,
+       0.880797078);
+    IS(gradient(l, "x_logistic"), 0.104993585, 0.196611933, 0.235003712, 0.25, 0.235003712,
+       0.196611933, 0.104993585);
+    IS(output(l, "tanh"), -0.964027580, -0.761594156, -0.462117157, 0, 0.462117157, 0.761594156,
+       0.964027580);
+    IS(gradient(l, "x_tanh"), 0.070650825, 0.419974342, 0.786447733, 1, 0.786447733, 0.419974342,
+       0.070650825);
+    IS(output(l, "arctan"), -1.107148718, -0.785398163, -0.463647609, 0, 0.463647609, 0.785398163,
+       1.107148718);
+    IS(gradient(l, "x_arctan"), 0.2, 0.5, 0.8, 1, 0.8, 0.5, 0.2);
+    IS(output(l, "relu"), 0, 0, 0, 0, 0.5, 1, 2);
+    IS(gradient(l, "x_relu"), 0, 0, 0, 0, 1, 1, 1); /* at 0 not the course's 1: seed E2 */
+    IS(output(l, "prelu"), -0.5, -0.25, -0.125, 0, 0.5, 1, 2);
+    IS(gradient(l, "x_prelu"), 0.25, 0.25, 0.25, 0.25, 1, 1, 1);
+    IS(gradient(l, "slope"), -3.5);
+    IS(output(l, "elu"), -0.864664717, -0.632120559, -0.393469340, 0, 0.5, 1, 2);
+    IS(gradient(l, "x_elu"), 0.135335283, 0.367879441, 0.606530660, 1, 1, 1, 1);
+    IS(output(l, "softplus"), 0.126928011, 0.313261688, 0.474076984, 0.693147181, 0.974076984,
+       1.313261688, 2.126928011);
+    IS(gradient(l, "x_softplus"), 0.119202922, 0.268941421, 0.377540669, 0.5, 0.622459331,
+       0.731058579, 0.880797078);
+    cJSON_Delete(l);
+}
+
+/* seed S8, S9: linear layers are one, and with a bend they are not */
+static void test_linear_layers(void **state)
+{
+    (void)state;
+    cJSON *l = explain(RILL_SOURCE_DIR "/docs/lessons/linear.json --input 'x=[[1,2],[-3,0.5]]'");
+    IS(output(l, "W12"), -1, -3, 2, 12);
+    IS(output(l, "b12"), 3, -8);
+    IS(output(l, "W_star"), 5, -22);
+    IS(output(l, "b_star"), 24);
+    IS(output(l, "y"), -15, -2);
+    IS(output(l, "y_star"), -15, -2);
+    IS(output(l, "y_bent"), -15, -7.5);
     cJSON_Delete(l);
 }
 
@@ -229,6 +284,9 @@ static void test_sums_and_products(void **state)
         "xor.json --expand --training",
         "regression.json --seed 4",
         RILL_SOURCE_DIR "/docs/lessons/image.json",
+        RILL_SOURCE_DIR "/docs/lessons/reverse.json --input x=3 --input t=28",
+        RILL_SOURCE_DIR "/docs/lessons/valley.json",
+        RILL_SOURCE_DIR "/docs/lessons/dropout.json --training",
         "shared.json",
         CONVOLUTION,
     };
@@ -381,6 +439,8 @@ int main(void)
         cmocka_unit_test(test_convolution_by_hand),
         cmocka_unit_test(test_image_by_hand),
         cmocka_unit_test(test_xor),
+        cmocka_unit_test(test_activations),
+        cmocka_unit_test(test_linear_layers),
         cmocka_unit_test(test_sums_and_products),
         cmocka_unit_test(test_values_are_those_of_run),
         cmocka_unit_test(test_one_node),

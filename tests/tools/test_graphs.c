@@ -177,6 +177,10 @@ static void test_gradcheck(void **state)
     said(command_out, "FAIL  ");
     ran(1, "rill gradcheck xor.json --eps 10 --json");
     printed_json();
+    /* Without a loss all float outputs are checked: each of these variables reaches but one. */
+    ran(0, "rill gradcheck " RILL_SOURCE_DIR "/docs/lessons/kink.json");
+    said(command_out, "PASS  beside                           3 checked; ");
+    said(command_out, "KINK  at                               3 checked, 1 kinks; ");
     ran(2, "rill gradcheck");
     said(command_err, "rill gradcheck: GRAPH or --ops is missing");
     ran(2, "rill gradcheck xor.json --of q");
