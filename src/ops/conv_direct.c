@@ -104,38 +104,69 @@ typedef struct target {
     const rill_finish *finish;
 } target;
 
+/* The taps [first, end) of window row o that are not in the rows of zeros around the image. */
+typedef struct taps {
+    int64_t first, end;
+} taps;
+
+static taps taps_within(const rill_conv_axis *h, int64_t o)
+{
+    const int64_t top = o * h->stride - h->before;
+    taps t = {.end = h->taps};
+    if (top < 0) t.first = rill_min(rill_ceil_div(-top, h->dilation), h->taps);
+    if (h->in - top < h->taps * h->dilation) {
+        t.end = rill_max(t.first, rill_ceil_div(rill_max(0, h->in - top), h->dilation));
+    }
+    return t;
+}
+
 static void run_windows(const rill_conv_plan *p, const rill_task *task, const place *at,
                         const source *x, const target *y)
 {
     const rill_conv_axis *h = &at->t.h, *v = &at->t.w;
+    const int64_t size = size_of(task->call);
     const bool joined = v->dilation == 1 && x->pitch == rill_conv_read_depth(p);
     const int64_t depth = joined ? v->taps * x->pitch : rill_conv_read_depth(p),
                   inner = joined ? 1 : v->taps;
-    rill_windows w = {
-        .x = x->x,
-        .filter = y->filter,
-        .y = y->y,
-        .lines = at->rows,
-        .rows = v->out,
-        .columns = at->columns,
-        .x_line = h->stride * x->cells * x->pitch,
-        .x_step = v->stride * x->pitch,
-        .y_line = y->y_line,
-        .y_step = y->y_step,
-        .depth = depth,
-        .runs = h->taps * inner,
-        .inner = inner,
-        .jump = v->dilation * x->pitch - depth,
-        .long_jump = (h->dilation * x->cells - (inner - 1) * v->dilation) * x->pitch - depth,
-        .rows_outside = h->taps * inner * depth * at->columns * size_of(task->call) <= FILTER_BYTES,
-        .finish = y->finish,
-        .at = y->first,
-        .column = y->channel};
-    if (w.x_line == w.rows * w.x_step && w.y_line == w.rows * w.y_step) { /* lines without gaps */
-        w.rows *= w.lines;
-        w.lines = 1;
+    const int64_t tap = h->dilation * x->cells * x->pitch;
+    rill_windows w = {.filter = y->filter,
+                      .rows = v->out,
+                      .columns = at->columns,
+                      .x_line = h->stride * x->cells * x->pitch,
+                      .x_step = v->stride * x->pitch,
+                      .y_line = y->y_line,
+                      .y_step = y->y_step,
+                      .depth = depth,
+                      .inner = inner,
+                      .jump = v->dilation * x->pitch - depth,
+                      .long_jump = tap - (inner - 1) * v->dilation * x->pitch - depth,
+                      .rows_outside = h->taps * inner * depth * at->columns * size <= FILTER_BYTES,
+                      .finish = y->finish,
+                      .column = y->channel};
+    /* Lines that read the same taps together; all, if the filter should be read only once. */
+    for (int64_t line = 0; line < at->rows; line += w.lines) {
+        taps t = {0, h->taps};
+        w.lines = at->rows;
+        if (w.rows_outside) {
+            t = taps_within(h, at->o + line);
+            for (w.lines = 1; line + w.lines < at->rows; w.lines++) {
+                const taps next = taps_within(h, at->o + line + w.lines);
+                if (next.first != t.first || next.end != t.end) break;
+            }
+        }
+        w.x = (const char *)x->x + (line * w.x_line + t.first * tap) * size;
+        w.y = (char *)y->y + line * w.y_line * size;
+        w.at = y->first + line * w.y_line;
+        w.runs = (t.end - t.first) * inner;
+        w.before = t.first * inner * depth;
+        w.after = (h->taps - t.end) * inner * depth;
+        rill_windows some = w;
+        if (w.x_line == w.rows * w.x_step && w.y_line == w.rows * w.y_step) { /* without gaps */
+            some.rows *= w.lines;
+            some.lines = 1;
+        }
+        loops_of(task->call)->windows(&some);
     }
-    loops_of(task->call)->windows(&w);
 }
 
 static void run_depthwise(const rill_task *task, const place *at, const source *x, const target *y)

@@ -38,6 +38,30 @@ static bool negated_condition(rill_term *t)
     return true;
 }
 
+/* The gradient of a rectifier before a maximum pooling: at the place of a maximum y is what pooling
+ * gives, and elsewhere the gradient is zero already. So dy, which is smaller, can be masked. */
+static bool masked_pooling(rill_term *t)
+{
+    const rill_node_s *mask = rill_term_input(t, 0, &rill_op_greater);
+    const rill_node_s *n = rill_term_input(t, 1, &rill_op_max_pool2d_gradient);
+    rill_uniform bound;
+    if (!mask || !n || mask->inputs[0].ref != n->inputs[0].ref || !rill_term_is(t, 2, 0) ||
+        rill_term_type(t, 2)->shape.rank != 0 || !rill_term_has_type_of(t, 1))
+        return false;
+    rill_graph *g = t->rw->to;
+    const rill_value y = n->inputs[0], dy = n->inputs[1], level = mask->inputs[1];
+    if (!rill_uniform_of(g, level, &bound) || rill_type_of(g, level)->shape.rank != 0) return false;
+    const rill_attr *attrs = n->attrs;
+    const rill_value pooled = rill_emit1(g, &rill_op_max_pool2d, y, attrs);
+    const rill_value above = rill_emit2(g, &rill_op_greater, pooled, level, NULL);
+    t->x[1] = rill_emit3(g, &rill_op_select, above, dy, t->x[2], NULL);
+    t->x[0] = y;
+    t->n_x = 2;
+    t->op = &rill_op_max_pool2d_gradient;
+    t->attrs = attrs;
+    return true;
+}
+
 static bool of_itself(rill_term *t)
 {
     return t->x[0].ref == t->x[1].ref && rill_term_become(t, t->x[0]);
@@ -189,6 +213,8 @@ const rill_rule rill_choice_rules[] = {
     {&rill_op_select, constant_condition, "constant condition", "one branch is always taken"},
     {&rill_op_select, equal_branches, "equal branches", "both branches are the same"},
     {&rill_op_select, negated_condition, "negated condition", "the branches change places"},
+    {&rill_op_select, masked_pooling, "mask of a pooled gradient",
+     "fewer elements are masked before pooling's gradient"},
     {&rill_op_maximum, of_itself, "maximum with itself", "max(x, x) is x"},
     {&rill_op_minimum, of_itself, "minimum with itself", "min(x, x) is x"},
     {&rill_op_equal, compare_with_itself, ITSELF, ITSELF_WHY},

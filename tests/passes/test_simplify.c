@@ -1,6 +1,7 @@
 /* simplify: each rule rewrites what it should and leaves what looks alike; whatever it does, the
  * bits stay, for NaN, infinities, both zeros, denormals and integers at the ends of their ranges.
  */
+#include "ops/ops.h"
 #include "pass_bits.h"
 
 /* ---- one rule after another: x and y are 14 x 14 special values, all pairs ------------------- */
@@ -225,6 +226,36 @@ static void test_choices(void **state)
     CHECK_ALL("", rill_maximum(g, x, x));
     CHECK_ALL("", rill_minimum(g, x, x));
     CHECK_ALL("maximum", rill_maximum(g, x, y));
+}
+
+/* The gradient through relu and max_pool2d, of which the mask is said with `over`. */
+static rill_value pooled_gradient(int64_t kernel, int64_t stride, rill_value over)
+{
+    const rill_shape image = RILL_SHAPE(1, N_SPECIAL, N_SPECIAL, 1);
+    rill_window w = RILL_WINDOW_INIT;
+    for (int i = 0; i < 2; i++) {
+        w.kernel[i] = kernel;
+        w.strides[i] = stride;
+    }
+    w.rounding = "floor";
+    const rill_value r = rill_relu(g, rill_reshape(g, x, image));
+    const rill_value dy = rill_max_pool2d(g, rill_reshape(g, y, image), &w);
+    rill_node_info info;
+    assert_int_equal(rill_graph_node(g, (size_t)rill_value_node(g, dy), &info), RILL_OK);
+    const rill_value dx = rill_emit2(g, &rill_op_max_pool2d_gradient, r, dy, info.attrs);
+    return rill_select(g, rill_greater(g, r, over), dx, number(0));
+}
+
+static void test_masks_of_pooling(void **state)
+{
+    (void)state;
+    const char *const masked = "reshape relu reshape max_pool2d max_pool2d greater select "
+                               "max_pool2d_gradient";
+    CHECK_FLOATS(masked, pooled_gradient(2, 2, number(0)));
+    CHECK_FLOATS(masked, pooled_gradient(3, 1, number(0)));
+    CHECK_FLOATS(masked, pooled_gradient(3, 2, number(-1)));
+    CHECK_FLOATS("reshape reshape relu max_pool2d max_pool2d_gradient greater select",
+                 pooled_gradient(2, 2, rill_reshape(g, y, RILL_SHAPE(1, N_SPECIAL, N_SPECIAL, 1))));
 }
 
 static void test_comparisons(void **state)
@@ -566,6 +597,7 @@ int main(void)
         cmocka_unit_test(test_powers),
         cmocka_unit_test(test_one_operand),
         cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_masks_of_pooling),
         cmocka_unit_test(test_comparisons),
         cmocka_unit_test(test_logic),
         cmocka_unit_test(test_clips),

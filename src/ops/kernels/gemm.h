@@ -44,6 +44,7 @@ typedef struct rill_windows {
     int64_t lines, rows, columns;
     int64_t x_line, x_step, y_line, y_step; /* elements from line to line, from row to row */
     int64_t depth, runs, inner, jump, long_jump;
+    int64_t before, after; /* steps of the filter that are left out, since x would be zero */
     bool rows_outside; /* all columns of some rows, then the next rows; else all rows of a panel */
     const rill_finish *finish; /* NULL: none */
     int64_t at, column;        /* where y is in the result that the operands of stages belong to */

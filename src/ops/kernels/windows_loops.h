@@ -100,21 +100,24 @@ static void NAME(window_block)(const rill_windows *w, int64_t line, int64_t i, i
     const int64_t n = w->columns - j < 2 * NAME(LANES) ? w->columns - j : 2 * NAME(LANES);
     const int64_t width = n > NAME(LANES) ? 2 * NAME(LANES) : NAME(LANES);
     const int64_t to = line * w->y_line + i * w->y_step + j, panel = j / NAME(PANEL) * NAME(PANEL);
+    const int64_t steps = w->before + w->runs * w->depth + w->after;
+    const int64_t row = NAME(panel_width)(w->columns - panel);
     NAME(rows_fn) block = width == NAME(LANES) ? NAME(narrow) : NAME(full);
-    const NAME(slab) s = {.depth = w->depth,
-                          .runs = w->runs,
-                          .inner = w->inner,
-                          .jump = w->jump,
-                          .long_jump = w->long_jump,
-                          .a = (const TYPE *)w->x + line * w->x_line + i * w->x_step,
-                          .b = (const TYPE *)w->filter + panel * w->runs * w->depth + j - panel,
-                          .c = (TYPE *)w->y + to,
-                          .lda = w->x_step,
-                          .ldb = NAME(panel_width)(w->columns - panel),
-                          .ldc = w->y_step,
-                          .finish = w->finish,
-                          .at = w->at + to,
-                          .column = w->column + j};
+    const NAME(slab)
+        s = {.depth = w->depth,
+             .runs = w->runs,
+             .inner = w->inner,
+             .jump = w->jump,
+             .long_jump = w->long_jump,
+             .a = (const TYPE *)w->x + line * w->x_line + i * w->x_step,
+             .b = (const TYPE *)w->filter + panel * steps + w->before * row + j - panel,
+             .c = (TYPE *)w->y + to,
+             .lda = w->x_step,
+             .ldb = row,
+             .ldc = w->y_step,
+             .finish = w->finish,
+             .at = w->at + to,
+             .column = w->column + j};
     if (n == width) {
         block(rows, &s);
     } else {
