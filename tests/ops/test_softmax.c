@@ -95,11 +95,12 @@ static void test_edges(void **state)
     }
 }
 
-/* Every level gives the same bits, and a result written over its input is the same. */
+/* AVX2 and AVX-512 give the same bits, and a result written over its input is the same. */
 static void test_levels_agree(void **state)
 {
     (void)state;
-    const rill_softmax_loops *base = &RILL_AT(rill_softmax_loops, RILL_CPU_BASE)->f32;
+    const rill_cpu_level lowest = rill_cpu() < RILL_CPU_AVX2 ? rill_cpu() : RILL_CPU_AVX2;
+    const rill_softmax_loops *base = &RILL_AT(rill_softmax_loops, lowest)->f32;
     rill_random r;
     rill_random_init(&r, 1, 2, 0);
     for (int round = 0; round < 200; round++) {
@@ -108,7 +109,7 @@ static void test_levels_agree(void **state)
         rill_tensor *y = new_tensor(RILL_F32, x->type.shape);
         rill_tensor *z = new_tensor(RILL_F32, x->type.shape);
         bool take_log = round % 2;
-        for (int level = RILL_CPU_BASE; level <= (int)rill_cpu(); level++) {
+        for (int level = (int)lowest; level <= (int)rill_cpu(); level++) {
             const rill_softmax_loops *other =
                 &RILL_AT(rill_softmax_loops, (rill_cpu_level)level)->f32;
             base->rows(y->data, x->data, n, width, take_log);

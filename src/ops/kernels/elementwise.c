@@ -8,6 +8,7 @@
 #include "ops/kernels/elementwise.h"
 
 #include "ops/kernels/vector_math.h"
+#include "ops/kernels/vector_math_f64.h"
 
 #define UNUSED __attribute__((unused))
 
@@ -46,10 +47,10 @@ UNARY_INT(sign, (T)((x > 0) - (x < 0)), (T)(x > 0))
 UNARY_INT(square, (T)((U)x *(U)x), (T)((U)x *(U)x))
 UNARY_INT(relu, x < 0 ? (T)0 : x, x)
 
-UNARY_FLOAT(exp, vector_exp(x), exp(x))
-UNARY_FLOAT(expm1, vector_expm1(x), expm1(x))
-UNARY_FLOAT(log, vector_log(x), log(x))
-UNARY_FLOAT(log1p, vector_log1p(x), log1p(x))
+UNARY_FLOAT(exp, vector_exp(x), vector_exp_f64(x))
+UNARY_FLOAT(expm1, vector_expm1(x), vector_expm1_f64(x))
+UNARY_FLOAT(log, vector_log(x), vector_log_f64(x))
+UNARY_FLOAT(log1p, vector_log1p(x), vector_log1p_f64(x))
 UNARY_FLOAT(sqrt, sqrtf(x), sqrt(x))
 UNARY_FLOAT(rsqrt, 1.0f / sqrtf(x), 1.0 / sqrt(x))
 UNARY_FLOAT(reciprocal, 1.0f / x, 1.0 / x)
@@ -61,21 +62,16 @@ UNARY_FLOAT(acos, acosf(x), acos(x))
 UNARY_FLOAT(atan, atanf(x), atan(x))
 UNARY_FLOAT(sinh, sinhf(x), sinh(x))
 UNARY_FLOAT(cosh, coshf(x), cosh(x))
-UNARY_FLOAT(tanh, vector_tanh(x), tanh(x))
+UNARY_FLOAT(tanh, vector_tanh(x), vector_tanh_f64(x))
 UNARY_FLOAT(asinh, asinhf(x), asinh(x))
 UNARY_FLOAT(acosh, acoshf(x), acosh(x))
 UNARY_FLOAT(atanh, atanhf(x), atanh(x))
-UNARY_FLOAT(erf, vector_erf(x), erf(x))
+UNARY_FLOAT(erf, vector_erf(x), vector_erf_f64(x))
 UNARY_FLOAT(floor, floorf(x), floor(x))
 UNARY_FLOAT(ceil, ceilf(x), ceil(x))
 UNARY_FLOAT(round, rintf(x), rint(x)) /* the rounding mode is never changed: half to even */
 
-static inline double sigmoid_double(double x)
-{
-    const double e = exp(-fabs(x));
-    return (x < 0 ? e : 1) / (1 + e);
-}
-UNARY_FLOAT(sigmoid, vector_sigmoid(x), sigmoid_double(x))
+UNARY_FLOAT(sigmoid, vector_sigmoid(x), vector_sigmoid_f64(x))
 UNARY(logical_not, b8, uint8_t, uint8_t, (T)(x ^ 1))
 
 /* ---- two operands ---------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
  * Columns are summed in their order. */
 #include "ops/kernels/softmax.h"
 #include "ops/kernels/vector_math.h"
+#include "ops/kernels/vector_math_f64.h"
 
 enum { LANES = 16 };
 
@@ -117,7 +118,7 @@ enum { LANES = 16 };
     }
 
 SOFTMAX(float, vector_exp, vector_log, f32)
-SOFTMAX(double, exp, log, f64)
+SOFTMAX(double, vector_exp_f64, vector_log_f64, f64)
 
 const rill_softmax_kernels RILL_LEVELED(rill_softmax_loops) = {
     .f32 = {rows_f32, columns_f32},
