@@ -11,6 +11,7 @@ static void adam(float *const *y, const float *const *x, int64_t n)
 {
     float *restrict w = y[0], *restrict m = y[1], *restrict v = y[2];
     const float *restrict w0 = x[0], *restrict m0 = x[1], *restrict v0 = x[2], *restrict g = x[3];
+    RILL_INDEPENDENT
     for (int64_t i = 0; i < n; i++) {
         m[i] = m0[i] * 0.9f + g[i] * 0.1f;
         v[i] = v0[i] * 0.999f + g[i] * g[i] * 0.001f;
@@ -22,6 +23,7 @@ static void rmsprop(float *const *y, const float *const *x, int64_t n)
 {
     float *restrict w = y[0], *restrict s = y[1];
     const float *restrict w0 = x[0], *restrict s0 = x[1], *restrict g = x[2];
+    RILL_INDEPENDENT
     for (int64_t i = 0; i < n; i++) {
         s[i] = s0[i] * 0.9f + g[i] * g[i] * 0.1f;
         w[i] = w0[i] - g[i] * RATE / (sqrtf(s[i]) + EPSILON);
