@@ -1,12 +1,13 @@
 /* fused_compile.c: from a body of elementwise instructions to the steps that a tile goes through.
  *
- * Instructions become operations on values, each computed once. Arithmetic of f32 and f64 is
- * gathered into chains, whose results stay in registers and are stored only if something else reads
- * them; any other operation is a call of the loop that the single op runs. Both round as the single
- * ops do. Then follow the order of the groups (a chain, or a loop), the stores, the places. A value
- * lies in a buffer of a tile, shared by those that are not alive together, or where an output goes,
- * unless an input that the output may lie on is read later: then it is copied at the tile's end.
- * What depends on one-element operands alone is one element ("single"). */
+ * Instructions become operations on values, each computed once. Arithmetic of f32 and f64, and ops
+ * of one operand, are gathered into chains, whose results stay in registers and are stored only if
+ * something else reads them; any other operation is a call of the loop that the single op runs.
+ * Both round as the single ops do. Then follow the order of the groups (a chain, or a loop), the
+ * stores, the places. A value lies in a buffer of a tile, shared by those that are not alive
+ * together, or where an output goes, unless an input that the output may lie on is read later: then
+ * it is copied at the tile's end. What depends on one-element operands alone is one element
+ * ("single"). */
 #include "ops/fused_program.h"
 
 enum {
@@ -45,6 +46,7 @@ typedef struct operation {
     uint32_t n_in, in[MAX_OPERANDS], out; /* values */
     rill_link_code code;                  /* in a chain, if its first operand is the accumulator */
     rill_link_code reversed;              /* and if its second one is; NONE: a loop */
+    uint16_t number;                      /* of RILL_LINK_loop: the loop's */
     rill_dtype dtype;
     int32_t group;
     uint32_t carried; /* the operand that is the accumulator */
@@ -185,13 +187,13 @@ static uint32_t filled(draft *d, uint32_t v)
     return d->values[v].filled;
 }
 
-/* Arithmetic that chains do. */
+/* The link that an op is, if its first operand is the accumulator, and if its second one is. */
 typedef struct arithmetic {
     const rill_op *op;
     rill_link_code code, reversed;
 } arithmetic;
 
-static const arithmetic *find_arithmetic(const rill_op *op)
+static arithmetic find_arithmetic(const rill_op *op)
 {
     static const arithmetic all[] = {
         {&rill_op_add, RILL_LINK_add, RILL_LINK_add},
@@ -209,9 +211,21 @@ static const arithmetic *find_arithmetic(const rill_op *op)
         {&rill_op_reciprocal, RILL_LINK_reciprocal, RILL_LINK_NONE},
     };
     for (size_t k = 0; k < RILL_LEN(all); k++) {
-        if (all[k].op == op) return &all[k];
+        if (all[k].op == op) return all[k];
     }
-    return NULL;
+    return (arithmetic){op, RILL_LINK_NONE, RILL_LINK_NONE};
+}
+
+/* The number of a loop of one operand. */
+static bool find_number(const rill_loop *forms, rill_dtype dtype, uint16_t *number)
+{
+    const rill_elementwise_kernels *kernels = RILL_PICK(rill_elementwise);
+    for (uint16_t k = 0; k < RILL_N_LOOPS; k++) {
+        if (kernels->loops[k][dtype] != forms) continue;
+        *number = k;
+        return true;
+    }
+    return false;
 }
 
 static uint32_t value_of(const draft *d, rill_operand x)
@@ -219,82 +233,58 @@ static uint32_t value_of(const draft *d, rill_operand x)
     return x >= 0 ? (uint32_t)x : d->of[~x];
 }
 
-/* The loops of two instructions in one: it, whose operand only it reads, and what makes that. */
-static const rill_fused_pair *find_pair(const draft *d, const rill_instruction *it)
+/* Makes o a link of a chain, if it can be one. */
+static void draft_link(operation *o, const rill_op *op, const rill_loops *loops, rill_dtype dtype)
 {
-    if (it->n_operands != 1 || it->operands[0] >= 0 || d->uses[~it->operands[0]] != 1) return NULL;
-    const rill_instruction *inner = &d->b->instructions[~it->operands[0]];
-    const rill_dtype dtype = d->results[~it->operands[0]].dtype;
-    const rill_fused_pairs *pairs = &d->kernels->pairs[dtype];
-    if (it->op == &rill_op_exp && inner->op == &rill_op_sub) return &pairs->exp_sub;
-    if (it->op == &rill_op_sigmoid && inner->op == &rill_op_mul) return &pairs->sigmoid_mul;
-    if (it->op == &rill_op_erf && inner->op == &rill_op_mul) return &pairs->erf_mul;
-    return NULL;
-}
-
-/* Whether a later instruction takes this one along. */
-static bool is_paired(const draft *d, uint32_t i)
-{
-    for (uint32_t j = i + 1; d->uses[i] == 1 && j < d->b->n_instructions; j++) {
-        const rill_instruction *it = &d->b->instructions[j];
-        if (d->uses[j] && it->n_operands == 1 && it->operands[0] == ~(rill_operand)i)
-            return find_pair(d, it) && find_pair(d, it)->forms[0];
-    }
-    return false;
-}
-
-static rill_status draft_loops(draft *d, uint32_t i, const rill_instruction *it,
-                               const rill_loops *loops, rill_error *err)
-{
-    uint32_t in[MAX_OPERANDS], singles = 0;
-    const uint32_t n = it->n_operands;
-    for (uint32_t k = 0; k < n; k++) {
-        in[k] = value_of(d, it->operands[k]);
-        if (d->values[in[k]].single) singles |= 1u << k;
-    }
-    const bool single = singles == (1u << n) - 1;
-    const rill_dtype dtype = d->results[i].dtype;
-    const arithmetic *a = single || !d->kernels->chain[dtype] || it != &d->b->instructions[i]
-                              ? NULL
-                              : find_arithmetic(it->op);
-    const uint32_t mask = single || a ? 0 : choose_form(loops, singles);
-    for (uint32_t k = 0; !single && !a && k < n; k++) {
-        if ((singles & ~mask) >> k & 1) in[k] = filled(d, in[k]);
-    }
-    operation *o = add_operation(d, loops->forms[mask], in, n, rill_dtype_size(dtype), single);
-    d->of[i] = o->out;
-    if (a) {
-        o->code = a->code;
-        o->reversed = a->reversed;
-        o->dtype = dtype;
-        if (it->op != &rill_op_mul || in[0] != in[1]) return RILL_OK;
+    const arithmetic a = find_arithmetic(op);
+    o->code = a.code;
+    o->reversed = a.reversed;
+    o->dtype = dtype;
+    if (op == &rill_op_mul && o->in[0] == o->in[1]) {
         o->code = RILL_LINK_square;
         o->n_in = 1;
-        return RILL_OK;
+    } else if (a.code == RILL_LINK_NONE && o->n_in == 1 &&
+               find_number(loops->forms, dtype, &o->number)) {
+        o->code = RILL_LINK_loop;
     }
-    void *param = rill_call_alloc(d->call, sizeof loops->param);
-    if (!param) return rill_nomem(err, "map");
-    o->param = memcpy(param, loops->param, sizeof loops->param);
-    return RILL_OK;
 }
 
 static rill_status draft_instruction(draft *d, uint32_t i, rill_error *err)
 {
     const rill_instruction *it = &d->b->instructions[i];
+    const rill_dtype dtype = d->results[i].dtype;
+    const uint32_t n = it->n_operands;
+    uint32_t in[MAX_OPERANDS] = {0}, singles = 0;
     rill_loops loops;
     if (rill_map_passes(it->op)) {
         d->of[i] = value_of(d, it->operands[0]);
         return RILL_OK;
     }
-    if (is_paired(d, i)) return RILL_OK;
-    const rill_fused_pair *pair = find_pair(d, it);
-    if (pair && pair->forms[0]) {
-        loops = (rill_loops){.forms = pair->forms, .n_forms = RILL_LOOP_FORMS};
-        return draft_loops(d, i, &d->b->instructions[~it->operands[0]], &loops, err);
-    }
     if (!rill_map_find_loops(it, d->in, d->results, &d->results[i], &loops))
         return rill_fail(err, RILL_ERR_INTERNAL, "map: %s has no loops", it->op->name);
-    return draft_loops(d, i, it, &loops, err);
+    for (uint32_t k = 0; k < n; k++) {
+        in[k] = value_of(d, it->operands[k]);
+        if (d->values[in[k]].single) singles |= 1u << k;
+    }
+    const bool single = singles == (1u << n) - 1;
+    operation link = {.n_in = n, .in = {in[0], in[1]}};
+    if (!single && d->kernels->chain[dtype]) draft_link(&link, it->op, &loops, dtype);
+    const bool linked = link.code != RILL_LINK_NONE;
+    const uint32_t mask = single || linked ? 0 : choose_form(&loops, singles);
+    for (uint32_t k = 0; !single && !linked && k < n; k++) {
+        if ((singles & ~mask) >> k & 1) in[k] = filled(d, in[k]);
+    }
+    void *param = rill_call_alloc(d->call, sizeof loops.param);
+    if (!param) return rill_nomem(err, "map");
+    operation *o =
+        add_operation(d, loops.forms[mask], in, link.n_in, rill_dtype_size(dtype), single);
+    o->param = memcpy(param, loops.param, sizeof loops.param);
+    o->code = link.code;
+    o->reversed = link.reversed;
+    o->dtype = dtype;
+    o->number = link.number;
+    d->of[i] = o->out;
+    return RILL_OK;
 }
 
 /* Outputs that are inputs become results, so that what is copied at the end is results only. */
@@ -369,6 +359,18 @@ static void join(draft *d, uint32_t at)
     }
     o->group = (int32_t)d->n_groups;
     d->groups[d->n_groups++] = (group){.n = 1, .operations = {at}, .chain = is_chained(o)};
+}
+
+/* A loop that found no company needs no chain, which would move its operand to the stack first; but
+ * only chains stream. */
+static void part_loops(draft *d)
+{
+    for (uint32_t g = 0; g < d->n_groups && !d->for_outputs.streamed; g++) {
+        operation *o = &d->operations[d->groups[g].operations[0]];
+        if (d->groups[g].n > 1 || o->code != RILL_LINK_loop) continue;
+        o->code = RILL_LINK_NONE;
+        d->groups[g].chain = false;
+    }
 }
 
 /* Puts a group behind those that it needs. */
@@ -535,7 +537,7 @@ static rill_status finish_chain(draft *d, const group *g, rill_map_step *to, ril
             const value *x = &d->values[o->in[1 - o->carried]];
             links[n++] = (rill_link){(uint16_t)(code + x->single), (uint16_t)x->slot};
         } else {
-            links[n++] = (rill_link){(uint16_t)code, links[0].slot};
+            links[n++] = (rill_link){(uint16_t)code, o->number};
         }
         if (y->slot != NO_SLOT) links[n++] = (rill_link){RILL_LINK_store, (uint16_t)y->slot};
         if (y->output >= 0)
@@ -652,6 +654,7 @@ static rill_status draft_all(draft *d, const rill_shape *space, rill_error *err)
     }
     draft_outputs(d);
     for (uint32_t k = 0; k < d->n_operations; k++) join(d, k);
+    part_loops(d);
     for (uint32_t g = 0; g < d->n_groups; g++) order_group(d, g);
     for (uint32_t g = 0; g < d->n_ordered; g++) add_events(d, &d->groups[d->order[g]]);
     place_outputs(d);

@@ -4,7 +4,7 @@
  * after the last whole line are stored as usual. */
 #include "ops/kernels/fused.h"
 
-#include "ops/kernels/vector_math.h"
+#include <math.h>
 
 #if defined(__SSE2__)
 #include <immintrin.h>
@@ -97,23 +97,26 @@ MOVES(8)
 #define BLEND(VEC, mask, a, b) \
     ((VEC)(((mask) & (__typeof__(mask))(a)) | (~(mask) & (__typeof__(mask))(b))))
 
+/* Where x is, for the elements at hand. */
+#define AT (slots[l->slot] + offset)
+
 /* A link with operand x, in memory or one element, and one without. */
-#define TWO(CODE, EXPR)                                                        \
-    case RILL_LINK_##CODE:                                                     \
-        for (int v = 0; v < n_vec; v++) {                                      \
-            const VEC a = acc[v], x = ((const VEC *)(const void *)at)[v];      \
-            (void)a;                                                           \
-            acc[v] = EXPR;                                                     \
-        }                                                                      \
-        break;                                                                 \
-    case RILL_LINK_##CODE##_one: {                                             \
-        const VEC x = *(const T *)(const void *)one - (VEC){0}; /* keeps -0 */ \
-        for (int v = 0; v < n_vec; v++) {                                      \
-            const VEC a = acc[v];                                              \
-            (void)a;                                                           \
-            acc[v] = EXPR;                                                     \
-        }                                                                      \
-        break;                                                                 \
+#define TWO(CODE, EXPR)                                                                   \
+    case RILL_LINK_##CODE:                                                                \
+        for (int v = 0; v < n_vec; v++) {                                                 \
+            const VEC a = acc[v], x = ((const VEC *)(const void *)AT)[v];                 \
+            (void)a;                                                                      \
+            acc[v] = EXPR;                                                                \
+        }                                                                                 \
+        break;                                                                            \
+    case RILL_LINK_##CODE##_one: {                                                        \
+        const VEC x = *(const T *)(const void *)slots[l->slot] - (VEC){0}; /* keeps -0 */ \
+        for (int v = 0; v < n_vec; v++) {                                                 \
+            const VEC a = acc[v];                                                         \
+            (void)a;                                                                      \
+            acc[v] = EXPR;                                                                \
+        }                                                                                 \
+        break;                                                                            \
     }
 #define ONE(CODE, EXPR)                   \
     case RILL_LINK_##CODE:                \
@@ -136,7 +139,6 @@ MOVES(8)
         VEC acc[VECTORS];                                                                          \
         for (int v = 0; v < n_vec; v++) acc[v] = (VEC){0};                                         \
         for (const rill_link *l = links; l < links + n_links; l++) {                               \
-            unsigned char *const one = slots[l->slot], *const at = one + offset;                   \
             switch (l->code) {                                                                     \
                 TWO(load, x)                                                                       \
                 TWO(add, a + x)                                                                    \
@@ -157,14 +159,24 @@ MOVES(8)
                 ONE(rsqrt, 1 / SQRT(a))                                                            \
                 ONE(reciprocal, 1 / a)                                                             \
             case RILL_LINK_stream:                                                                 \
-                if (((uintptr_t)at & (BYTES - 1)) == 0 && n_vec == VECTORS) {                      \
-                    for (int v = 0; v < n_vec; v++) STREAM(at + v * BYTES, acc[v]);                \
+                if (((uintptr_t)AT & (BYTES - 1)) == 0 && n_vec == VECTORS) {                      \
+                    for (int v = 0; v < n_vec; v++) STREAM(AT + v * BYTES, acc[v]);                \
                     break;                                                                         \
                 }                                                                                  \
                 /* fall through */                                                                 \
             case RILL_LINK_store:                                                                  \
-                for (int v = 0; v < n_vec; v++) ((VEC *)(void *)at)[v] = acc[v];                   \
+                for (int v = 0; v < n_vec; v++) ((VEC *)(void *)AT)[v] = acc[v];                   \
                 break;                                                                             \
+            case RILL_LINK_loop: {                                                                 \
+                T e[VECTORS * BYTES / sizeof(T)];                                                  \
+                const void *const in[1] = {e};                                                     \
+                for (int v = 0; v < n_vec; v++) ((VEC *)(void *)e)[v] = acc[v];                    \
+                RILL_LEVELED(rill_elementwise)                                                     \
+                    .loops[l->slot][sizeof(T) == 4 ? RILL_F32 : RILL_F64][0](                      \
+                        e, in, NULL, n_vec * BYTES / (int)sizeof(T));                              \
+                for (int v = 0; v < n_vec; v++) acc[v] = ((const VEC *)(const void *)e)[v];        \
+                break;                                                                             \
+            }                                                                                      \
             default:                                                                               \
                 break;                                                                             \
             }                                                                                      \
@@ -188,38 +200,6 @@ MOVES(8)
 CHAIN(f32, float, int32_t, 4)
 CHAIN(f64, double, int64_t, 8)
 
-/* ---- pairs ----------------------------------------------------------------------------------- */
-
-#define PAIR_FORM(NAME, FORM, EXPR, READ_A, READ_B)                                           \
-    static void NAME##_##FORM(void *out, const void *const *in, const void *param, int64_t n) \
-    {                                                                                         \
-        float *y = out;                                                                       \
-        const float *pa = in[0], *pb = in[1];                                                 \
-        (void)param;                                                                          \
-        if (n <= 0) return;                                                                   \
-        const float a0 = pa[0], b0 = pb[0];                                                   \
-        (void)a0;                                                                             \
-        (void)b0;                                                                             \
-        RILL_INDEPENDENT                                                                      \
-        for (int64_t i = 0; i < n; i++) {                                                     \
-            const float a = READ_A, b = READ_B;                                               \
-            y[i] = EXPR;                                                                      \
-        }                                                                                     \
-    }
-#define PAIR(NAME, EXPR)                   \
-    PAIR_FORM(NAME, 0, EXPR, pa[i], pb[i]) \
-    PAIR_FORM(NAME, 1, EXPR, a0, pb[i])    \
-    PAIR_FORM(NAME, 2, EXPR, pa[i], b0)
-PAIR(exp_sub, vector_exp(a - b))
-PAIR(sigmoid_mul, vector_sigmoid(a *b))
-PAIR(erf_mul, vector_erf(a *b))
-
-#define PAIR_FORMS(NAME)                 \
-    {                                    \
-        {                                \
-            NAME##_0, NAME##_1, NAME##_2 \
-        }                                \
-    }
 #define BY_SIZE(NAME)                                  \
     {                                                  \
         [1] = NAME##_1, [4] = NAME##_4, [8] = NAME##_8 \
@@ -231,7 +211,4 @@ const rill_fused_kernels RILL_LEVELED(rill_fused) = {
     .stream = BY_SIZE(stream),
     .fence = fence,
     .chain = {[RILL_F32] = chain_f32, [RILL_F64] = chain_f64},
-    .pairs = {[RILL_F32] = {.exp_sub = PAIR_FORMS(exp_sub),
-                            .sigmoid_mul = PAIR_FORMS(sigmoid_mul),
-                            .erf_mul = PAIR_FORMS(erf_mul)}},
 };

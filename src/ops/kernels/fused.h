@@ -2,7 +2,8 @@
  *
  * A chain is a row of arithmetic instructions, each on the result of the one before, which stays in
  * vector registers: the accumulator. Every link does one instruction, rounded as by the single op,
- * or moves the accumulator. */
+ * or moves the accumulator. Other ops of one operand are links, too: the loop of the single op runs
+ * over the few elements of the accumulator, on the stack. */
 #ifndef RILL_SRC_OPS_KERNELS_FUSED_H
 #define RILL_SRC_OPS_KERNELS_FUSED_H
 
@@ -24,14 +25,14 @@ typedef enum rill_link_code {
     /* each with x a tile, and, the next code, with x one element */
     RILL_BINARY_LINKS(RILL_LINK_TWO) RILL_UNARY_LINKS(RILL_LINK_ONE) RILL_LINK_store, /* x = acc */
     RILL_LINK_stream, /* the same past the caches */
-    RILL_N_LINKS
+    RILL_LINK_loop    /* acc = OP acc, by the loop of one operand that `slot` is the number of */
 } rill_link_code;
 #undef RILL_LINK_TWO
 #undef RILL_LINK_ONE
 
 typedef struct rill_link {
     uint16_t code;
-    uint16_t slot; /* where x is */
+    uint16_t slot; /* where x is; ignored by unary links */
 } rill_link;
 
 /* n elements of a chain; all operands have one dtype. */
@@ -40,22 +41,12 @@ typedef void (*rill_chain_loop)(const rill_link *links, uint32_t n_links,
 
 enum { RILL_CHAIN_LINKS = 64 }; /* of one chain, at most */
 
-/* Two instructions in one loop, by mask of one-element operands; NULL: there is none. */
-typedef struct rill_fused_pair {
-    rill_loop forms[RILL_LOOP_FORMS];
-} rill_fused_pair;
-typedef struct rill_fused_pairs {
-    rill_fused_pair exp_sub;              /* exp(a - b) */
-    rill_fused_pair sigmoid_mul, erf_mul; /* sigmoid(a b), erf(a b) */
-} rill_fused_pairs;
-
 typedef struct rill_fused_kernels {
     rill_loop fill[9];   /* out[i] = in[0][0], by element size: 1, 4, 8 */
     rill_loop copy[9];   /* out[i] = in[0][i] */
     rill_loop stream[9]; /* the same past the caches; call fence before others may read */
     void (*fence)(void);
-    rill_chain_loop chain[RILL_N_DTYPES];  /* of f32 and f64 */
-    rill_fused_pairs pairs[RILL_N_DTYPES]; /* of f32 */
+    rill_chain_loop chain[RILL_N_DTYPES]; /* of f32 and f64 */
 } rill_fused_kernels;
 
 RILL_LEVELED_DECLARE(rill_fused_kernels, rill_fused);
