@@ -125,7 +125,7 @@ typedef struct cli_feeds {
     size_t n;
 } cli_feeds;
 /* Reads every --input NAME=FILE or NAME=VALUE. */
-int cli_read_feeds(const cli *c, rill_graph *g, cli_feeds *out);
+int cli_read_feeds(const cli *c, const rill_graph *g, cli_feeds *out);
 void cli_free_feeds(cli_feeds *f);
 /* A tensor from a file or from JSON; `what` names it in messages. */
 int cli_read_tensor(const cli *c, const char *what, const char *text, rill_dtype dtype,

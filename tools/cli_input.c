@@ -113,7 +113,7 @@ static int read_feed(const cli *c, const rill_graph *g, const char *text, cli_fe
     return EXIT_DONE;
 }
 
-int cli_read_feeds(const cli *c, rill_graph *g, cli_feeds *out)
+int cli_read_feeds(const cli *c, const rill_graph *g, cli_feeds *out)
 {
     const char *text;
     size_t n = 0;

@@ -28,6 +28,30 @@ RILL_API RILL_NODISCARD rill_status rill_graph_save(const rill_graph *g, const c
 /* As a new string: free with rill_string_free. */
 RILL_API RILL_NODISCARD rill_status rill_graph_json(const rill_graph *g, char **out,
                                                     rill_error *err);
+/* What a file says, for a drawing of it, also where it is no graph: the nodes that could be made,
+ * and those that could not. */
+typedef struct rill_draft rill_draft;
+/* A node of the file that is not in the graph, because it is wrong, because it reads one that is
+ * not there, or because it comes after the first error. Strings belong to the draft. */
+typedef struct rill_missing_node {
+    rill_node_kind kind;
+    const char *name;
+    const char *op;            /* NULL where the file says none */
+    const char *const *inputs; /* as the file has them: "name", "name:k"; NULL: left out */
+    size_t n_inputs;
+    bool wrong;        /* the error is about this one */
+    int64_t bad_input; /* and about this input of it; -1: about no one input */
+} rill_missing_node;
+/* Gives the status and the error of rill_graph_load, and a draft unless the file can't be read as
+ * JSON with names in it: then *out is NULL. */
+RILL_API RILL_NODISCARD rill_status rill_draft_load(rill_context *ctx, const char *path,
+                                                    rill_draft **out, rill_error *err);
+RILL_API void rill_draft_destroy(rill_draft *d); /* and its graph */
+RILL_API rill_graph *rill_draft_graph(const rill_draft *d);
+RILL_API const rill_error *rill_draft_error(const rill_draft *d);
+RILL_API size_t rill_draft_n_missing(const rill_draft *d);
+RILL_API const rill_missing_node *rill_draft_missing(const rill_draft *d, size_t i);
+
 /* The JSON Schema of the format, generated from the op registry of ctx. */
 RILL_API RILL_NODISCARD rill_status rill_schema_json(rill_context *ctx, char **out,
                                                      rill_error *err);

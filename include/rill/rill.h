@@ -6,6 +6,7 @@
 #include "rill/chart.h"
 #include "rill/check.h"
 #include "rill/core.h"
+#include "rill/draw.h"
 #include "rill/exec.h"
 #include "rill/graph.h"
 #include "rill/io.h"

@@ -32,8 +32,8 @@ rill_status rill_layout_run(rill_layout *l, rill_error *err)
                          l->n_nodes, l->n_edges);
     rill_arena_init(&w.arena, l->ctx);
     if (l->right) turn_sizes(l);
-    const bool ok =
-        layout_make_layers(&w) && layout_order(&w) && layout_place(&w) && layout_route(&w);
+    const bool ok = rill_layout_layers(&w) && rill_layout_order(&w) && rill_layout_place(&w) &&
+                    rill_layout_route(&w);
     if (l->right) turn_sizes(l);
     if (l->right && ok) turn_places(l);
     rill_arena_free(&w.arena);

@@ -98,7 +98,7 @@ static void stand_side_by_side(layout_work *w)
     }
 }
 
-bool layout_fold(layout_work *w)
+bool rill_layout_fold(layout_work *w)
 {
     divide(w);
     w->lane = layout_array(w, w->n_s, sizeof *w->lane);

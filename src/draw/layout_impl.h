@@ -39,7 +39,7 @@ typedef struct layout_band {
 
 /* A part of a drawing that is folded; one that is not has one column. */
 typedef struct layout_column {
-    double left, right; /* of its boxes and lines, in places of layout_place */
+    double left, right; /* of its boxes and lines, in places of rill_layout_place */
     double shift;       /* to be added to these */
     double bottom;
     uint32_t n_lanes; /* lines that go on to the next column */
@@ -77,10 +77,10 @@ static inline void *layout_array(layout_work *w, size_t n, size_t size)
 }
 
 /* Each false: out of memory. */
-bool layout_make_layers(layout_work *w); /* layers, bends, segments */
-bool layout_order(layout_work *w);       /* `order`: few crossings */
-bool layout_place(layout_work *w);       /* `x` */
-bool layout_fold(layout_work *w);        /* bands into columns */
-bool layout_route(layout_work *w);       /* all that is out */
+bool rill_layout_layers(layout_work *w); /* layers, bends, segments */
+bool rill_layout_order(layout_work *w);  /* `order`: few crossings */
+bool rill_layout_place(layout_work *w);  /* `x` */
+bool rill_layout_fold(layout_work *w);   /* bands into columns */
+bool rill_layout_route(layout_work *w);  /* all that is out */
 
 #endif

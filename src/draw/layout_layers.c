@@ -254,7 +254,7 @@ static bool make_vertices(layout_work *w, dag *d, size_t n_segments)
     return list_segments(w);
 }
 
-bool layout_make_layers(layout_work *w)
+bool rill_layout_layers(layout_work *w)
 {
     dag d;
     size_t n_segments;

@@ -229,7 +229,7 @@ static bool sort_segments(layout_work *w)
     return true;
 }
 
-bool layout_order(layout_work *w)
+bool rill_layout_order(layout_work *w)
 {
     sweeper q = {.w = w};
     if (!list_layers(w) || !first_order(w)) return false;

@@ -233,7 +233,7 @@ static bool open_placer(placer *p, layout_work *w)
     return p->gap != NULL;
 }
 
-bool layout_place(layout_work *w)
+bool rill_layout_place(layout_work *w)
 {
     placer p;
     if (!open_placer(&p, w)) return false;

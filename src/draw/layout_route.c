@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-enum { PORT_GAP = 10, STUB = 12 };
+enum { PORT_GAP = 18, STUB = 12 };
 #define PORT_SHARE 0.3   /* of a box's breadth, to either side: where lines may meet it */
 #define SLOPE_SHARE 0.05 /* of the farthest way that a line goes sideways: more room for it */
 #define MOST_SLOPE_ROOM 40
@@ -185,12 +185,12 @@ static void measure(const layout_work *w)
     }
 }
 
-bool layout_route(layout_work *w)
+bool rill_layout_route(layout_work *w)
 {
     rill_layout *l = w->l;
     l->points = NULL;
     l->n_points = l->cap_points = 0;
-    if (!place_ports(w) || !place_bands(w) || !layout_fold(w)) return false;
+    if (!place_ports(w) || !place_bands(w) || !rill_layout_fold(w)) return false;
     for (size_t i = 0; i < l->n_nodes; i++) {
         const rill_layout_point at = centre(w, (uint32_t)i);
         l->nodes[i].x = at.x;

@@ -53,6 +53,8 @@ typedef struct rill_loader {
     size_t by_name_size;
     rill_side_file *files;
     size_t n_files, cap_files;
+    const rill_entry *wrong; /* which the error is about, and 1 + the input; NULL, 0: none */
+    size_t wrong_input;
 } rill_loader;
 
 extern const char *const rill_section_names[RILL_N_SECTIONS];
@@ -64,7 +66,7 @@ extern const char *const rill_section_names[RILL_N_SECTIONS];
 rill_status rill_load_at(const rill_loader *l, rill_status st, const char *key);
 rill_status rill_load_at_index(const rill_loader *l, rill_status st, const char *key, size_t i);
 /* Puts `SECTION[i] "NAME": ` before it. */
-rill_status rill_load_at_entry(const rill_loader *l, rill_status st, const rill_entry *e);
+rill_status rill_load_at_entry(rill_loader *l, rill_status st, const rill_entry *e);
 /* The error that a builder call left on the graph, at the place of v. A beginning `WHAT "NAME": `
  * is cut: the place says it. */
 rill_status rill_load_graph_error(const rill_loader *l, rill_json v, const char *what,
@@ -79,6 +81,13 @@ void rill_load_mark_automatic(const rill_loader *l, rill_value v);
 /* Keeps the x- keys of an object that stands at `place` (see rill_extra_s). */
 rill_status rill_load_extras(const rill_loader *l, rill_json object, int64_t node,
                              const char *place);
+
+/* As rill_graph_load. With a draft (not NULL), *out is also set where the file is no whole graph
+ * but its names could be read, and the draft gets what is missing. */
+rill_status rill_graph_load_into(rill_context *ctx, const char *path, rill_graph **out,
+                                 struct rill_draft *draft, rill_error *err);
+/* Lists the entries that are not in the graph (draft.c). */
+rill_status rill_draft_keep(const rill_loader *l, struct rill_draft *d);
 
 /* ---- graph_json_sources.c, graph_json_files.c ------------------------------------------------ */
 

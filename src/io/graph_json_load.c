@@ -27,9 +27,10 @@ rill_status rill_load_at_index(const rill_loader *l, rill_status st, const char 
     return st;
 }
 
-rill_status rill_load_at_entry(const rill_loader *l, rill_status st, const rill_entry *e)
+rill_status rill_load_at_entry(rill_loader *l, rill_status st, const rill_entry *e)
 {
     if (st == RILL_OK || st == RILL_ERR_NOMEM) return st;
+    l->wrong = e;
     rill_json_locate(e->json, l->err);
     rill_error_prefix(l->err, "%s[%u] \"%.255s\"", rill_section_names[e->section], e->number,
                       e->name);
@@ -312,8 +313,9 @@ static rill_status load_root(rill_loader *l, rill_json root)
     return rill_load_extras(l, root, -1, "");
 }
 
-rill_status rill_graph_parse(rill_context *ctx, const char *text, size_t length, const char *folder,
-                             rill_graph **out, rill_error *err)
+/* With a draft, the graph is handed over also if it is not whole. */
+static rill_status parse(rill_context *ctx, const char *text, size_t length, const char *folder,
+                         rill_graph **out, struct rill_draft *draft, rill_error *err)
 {
     rill_json_document doc;
     rill_error local = {.status = RILL_OK};
@@ -321,15 +323,23 @@ rill_status rill_graph_parse(rill_context *ctx, const char *text, size_t length,
     *out = NULL;
     RILL_TRY(rill_json_open(l.ctx, text, length, &doc, l.err));
     rill_status st = load_root(&l, rill_json_root(&doc));
+    const bool kept =
+        draft && l.by_name && (st == RILL_OK || rill_draft_keep(&l, draft) == RILL_OK);
     rill_load_files_close(&l);
     rill_free(l.ctx, l.entries, l.cap_entries * sizeof *l.entries);
     rill_free(l.ctx, l.by_name, l.by_name_size * sizeof *l.by_name);
     rill_json_close(&doc);
-    if (st == RILL_OK)
+    if (st == RILL_OK || kept)
         *out = l.g;
     else
         rill_graph_destroy(l.g);
     return st;
+}
+
+rill_status rill_graph_parse(rill_context *ctx, const char *text, size_t length, const char *folder,
+                             rill_graph **out, rill_error *err)
+{
+    return parse(ctx, text, length, folder, out, NULL, err);
 }
 
 /* The folder of a path, as a new string. */
@@ -344,7 +354,8 @@ static char *folder_of(rill_context *ctx, const char *path)
     return folder;
 }
 
-rill_status rill_graph_load(rill_context *ctx, const char *path, rill_graph **out, rill_error *err)
+rill_status rill_graph_load_into(rill_context *ctx, const char *path, rill_graph **out,
+                                 struct rill_draft *draft, rill_error *err)
 {
     char *text = NULL;
     size_t size = 0;
@@ -352,9 +363,14 @@ rill_status rill_graph_load(rill_context *ctx, const char *path, rill_graph **ou
     ctx = rill_context_of(ctx);
     RILL_TRY(rill_file_read(ctx, path, UINT32_MAX, &text, &size, err));
     char *folder = folder_of(ctx, path);
-    rill_status st = folder ? rill_graph_parse(ctx, text, size, folder, out, err)
+    rill_status st = folder ? parse(ctx, text, size, folder, out, draft, err)
                             : rill_nomem(err, "path of the graph");
     rill_string_free(ctx, folder);
     rill_free(ctx, text, size + 1);
     return st;
+}
+
+rill_status rill_graph_load(rill_context *ctx, const char *path, rill_graph **out, rill_error *err)
+{
+    return rill_graph_load_into(ctx, path, out, NULL, err);
 }

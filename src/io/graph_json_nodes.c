@@ -196,12 +196,14 @@ static rill_status load_inputs(walk *w, rill_json array, size_t *n)
     *n = 0;
     for (rill_json_member m = {0}; rill_json_next(array, &m);) {
         rill_value v = RILL_NONE;
+        w->l->wrong_input = m.number + 1; /* if this one is */
         if (!rill_json_is(m.value, cJSON_NULL))
             RILL_TRY(rill_load_at_index(l, rill_load_ref(l, m.value, &v), "inputs", m.number));
         if (!rill_grow(l->ctx, &w->inputs, &w->cap_inputs, *n + 1, sizeof v))
             return rill_nomem(l->err, "inputs of a node");
         w->inputs[(*n)++] = v;
     }
+    w->l->wrong_input = 0;
     return RILL_OK;
 }
 
@@ -293,13 +295,16 @@ static rill_status open_next_input(walk *w, bool *opened)
         uint32_t port;
         size_t i = top->input.number;
         if (rill_json_is(top->input.value, cJSON_NULL)) continue;
+        w->l->wrong_input = i + 1; /* if this one is */
         RILL_TRY(
             rill_load_at_index(l, rill_load_find(l, top->input.value, &e, &port), "inputs", i));
         if (rill_valid(e->value)) continue;
         if (e->open) return rill_load_at_index(l, fail_cycle(w, e, top->input.value), "inputs", i);
         *opened = true;
+        w->l->wrong_input = 0;
         return open_node(w, e);
     }
+    w->l->wrong_input = 0;
     return RILL_OK;
 }
 

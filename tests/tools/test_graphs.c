@@ -202,11 +202,11 @@ static void test_show(void **state)
         "");
     ran(0, "rill show regression.json --format dot");
     assert_int_equal(strncmp(command_out, "digraph \"regression\" {\n", 23), 0);
-    said(command_out, "  n0 -> n4 [label=\"f32[batch,3]\"];\n");
+    said(command_out, "  b0 -> b4 [label=\"f32[batch,3]\"];\n");
     said(command_out, "\n}\n");
     ran(0, "rill show regression.json --expand --format dot");
     ran(2, "rill show regression.json --format tex");
-    printed("", "rill show: --format: expected text or dot, got \"tex\"\n");
+    printed("", "rill show: --format: expected text, svg or dot, got \"tex\"\n");
 }
 
 static void test_ops_and_schema(void **state)
