@@ -216,7 +216,8 @@ static void write_head(rill_text *t, const page *g)
     rill_text_xml(t, p->title);
     rill_text_add(t, "</title>\n<desc id=\"rill-desc\">");
     rill_text_xml(t, p->summary);
-    rill_text_add(t, ", drawn in %zu boxes and %zu arrows.", p->n_boxes, p->n_arrows);
+    rill_text_add(t, ", drawn in %zu box%s and %zu arrow%s.", p->n_boxes,
+                  p->n_boxes == 1 ? "" : "es", p->n_arrows, p->n_arrows == 1 ? "" : "s");
     if (p->problem) {
         rill_text_add(t, " ");
         rill_text_xml(t, p->problem);

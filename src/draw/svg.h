@@ -2,6 +2,7 @@
 #ifndef RILL_SRC_DRAW_SVG_H
 #define RILL_SRC_DRAW_SVG_H
 
+#include "draw/chart.h"
 #include "draw/layout.h"
 #include "draw/picture.h"
 
@@ -10,9 +11,6 @@ enum { RILL_SVG_HEADING = 13, RILL_SVG_LINE = 11, RILL_SVG_LABEL = 10 };
 /* Breadth of a line in Helvetica or what stands for it, a little on the wide side; `mono` in a font
  * of one breadth. */
 double rill_text_breadth(const char *s, double size, bool mono);
-/* Text with what XML reserves escaped; characters that XML has not are left out. */
-void rill_text_xml(rill_text *t, const char *s);
-
 extern const char rill_svg_style[];
 
 /* ---- svg_box.c

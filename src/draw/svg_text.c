@@ -1,4 +1,4 @@
-/* Text in SVG: how wide it gets, and XML's escapes. */
+/* Text in SVG: how wide it gets. */
 #include "draw/svg.h"
 
 /* Advance widths of ASCII from 0x20 in Helvetica, thousandths of the size (Adobe's Core 14
@@ -25,26 +25,4 @@ double rill_text_breadth(const char *s, double size, bool mono)
         left -= n ? n : 1;
     }
     return mono ? characters * size * MONO_ADVANCE : units * size / 1000 * SPARE;
-}
-
-void rill_text_xml(rill_text *t, const char *s)
-{
-    for (; *s; s++) {
-        switch (*s) {
-        case '&':
-            rill_text_append(t, "&amp;", 5);
-            break;
-        case '<':
-            rill_text_append(t, "&lt;", 4);
-            break;
-        case '>':
-            rill_text_append(t, "&gt;", 4);
-            break;
-        case '"':
-            rill_text_append(t, "&quot;", 6);
-            break;
-        default:
-            if ((unsigned char)*s >= 0x20) rill_text_append(t, s, 1);
-        }
-    }
 }
