@@ -35,8 +35,9 @@ typedef struct cli_command {
     int (*run)(const cli *c);
 } cli_command;
 
-extern const cli_command cmd_check, cmd_eval, cmd_explain, cmd_grad, cmd_gradcheck, cmd_ops,
-    cmd_optimize, cmd_plot, cmd_predict, cmd_profile, cmd_run, cmd_schema, cmd_show, cmd_train;
+extern const cli_command cmd_check, cmd_data, cmd_eval, cmd_explain, cmd_grad, cmd_gradcheck,
+    cmd_ops, cmd_optimize, cmd_plot, cmd_predict, cmd_profile, cmd_run, cmd_schema, cmd_show,
+    cmd_train;
 extern const cli_command *const cli_commands[]; /* NULL-terminated, in the order of --help */
 
 struct cli {
@@ -51,7 +52,8 @@ struct cli {
 
 /* What several commands say about --data. */
 #define CLI_DATA_HELP                                                                            \
-    "synthetic:digits, spirals, xor or regression[?rows=N&seed=S], a folder of IDX files, or a " \
+    "synthetic:digits, spirals, xor, regression or surrealism[?rows=N&seed=S], a folder of IDX " \
+    "files, or a "                                                                               \
     ".csv file"
 
 /* --memory-limit, where sessions are made. */

@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 const cli_command *const cli_commands[] = {
-    &cmd_run,  &cmd_train,     &cmd_eval,    &cmd_predict,  &cmd_check,
-    &cmd_grad, &cmd_gradcheck, &cmd_explain, &cmd_optimize, &cmd_profile,
-    &cmd_plot, &cmd_show,      &cmd_ops,     &cmd_schema,   NULL};
+    &cmd_run,  &cmd_train,     &cmd_eval,    &cmd_predict,  &cmd_data,    &cmd_check,
+    &cmd_grad, &cmd_gradcheck, &cmd_explain, &cmd_optimize, &cmd_profile, &cmd_plot,
+    &cmd_show, &cmd_ops,       &cmd_schema,  NULL};
 
 /* Commands whose meaning is settled, but that this version does not have. */
 static const char *const later_commands[] = {"convert", NULL};

@@ -108,7 +108,7 @@ RILL_API const rill_training *rill_graph_training(const rill_graph *g);
 /* Named columns with the same number of rows (first dimension). */
 typedef struct rill_dataset rill_dataset;
 
-/* "synthetic:digits|spirals|xor|regression[?rows=N&seed=S]", an IDX folder, or a CSV file. `split`:
+/* "synthetic:digits|spirals|xor|regression|surrealism[?rows=N&seed=S]", an IDX folder, or a CSV file. `split`:
  * "train" or "test". Data sets made by rill depend on (name, rows, split, seed) alone; a seed in
  * the spec takes the place of `seed`. */
 RILL_API RILL_NODISCARD rill_status rill_dataset_open(rill_context *ctx, const char *spec,

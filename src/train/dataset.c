@@ -108,8 +108,8 @@ static rill_status find_synthetic(const char *name, const rill_synthetic **out, 
         rill_nearest_offer(&near, (*out)->name);
     }
     return rill_fail(err, RILL_ERR_NOT_FOUND,
-                     "data \"synthetic:%s\": no such set; there are digits, spirals, xor and "
-                     "regression%s",
+                     "data \"synthetic:%s\": no such set; there are digits, spirals, xor, "
+                     "regression and surrealism%s",
                      name, rill_nearest_hint(&near, hint, sizeof hint));
 }
 
@@ -144,7 +144,7 @@ static bool parse_query(const char *text, int64_t *rows, uint64_t *seed)
         } else {
             return false;
         }
-        if (!*text) return *rows > 0;
+        if (!*text) return true;
         if (*text != '&') return false;
     }
 }
@@ -162,11 +162,11 @@ static rill_status make_synthetic(rill_dataset *d, const char *spec, bool test, 
     const rill_synthetic *set;
     RILL_TRY(find_synthetic(name, &set, err));
     int64_t rows = test ? set->test_rows : set->train_rows;
-    if (query && !parse_query(query + 1, &rows, &seed))
+    if (query && (!parse_query(query + 1, &rows, &seed) || rows < set->least_rows))
         return rill_fail(err, RILL_ERR_INVALID,
-                         "data \"synthetic:%s\": expected \"?rows=N\" with N from 1 to %lld, "
+                         "data \"synthetic:%s\": expected \"?rows=N\" with N from %lld to %lld, "
                          "\"?seed=S\", or \"?rows=N&seed=S\", got \"%s\"",
-                         spec, (long long)MAX_SYNTHETIC_ROWS, query);
+                         spec, (long long)set->least_rows, (long long)MAX_SYNTHETIC_ROWS, query);
 
     rill_shape shape = rill_shape_make(1, &rows);
     rill_tensor *x, *y;

@@ -83,13 +83,15 @@ static const rill_synthetic sets[] = {
     {"digits",
      12000,
      2000,
+     1,
      RILL_U8,
      RILL_I32,
      {2, {RILL_DIGIT_SIDE, RILL_DIGIT_SIDE}},
      rill_synthetic_digits},
-    {"spirals", 2000, 500, RILL_F32, RILL_I32, {1, {2}}, fill_spirals},
-    {"xor", 400, 100, RILL_F32, RILL_I32, {1, {2}}, fill_xor},
-    {"regression", 1000, 250, RILL_F32, RILL_F32, {1, {3}}, fill_regression},
+    {"spirals", 2000, 500, 1, RILL_F32, RILL_I32, {1, {2}}, fill_spirals},
+    {"xor", 400, 100, 1, RILL_F32, RILL_I32, {1, {2}}, fill_xor},
+    {"regression", 1000, 250, 1, RILL_F32, RILL_F32, {1, {3}}, fill_regression},
+    {"surrealism", 10118, 10118, 100, RILL_F64, RILL_F64, {1, {5}}, rill_synthetic_surrealism},
 };
 
 const rill_synthetic *rill_synthetic_at(size_t i)

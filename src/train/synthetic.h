@@ -1,5 +1,6 @@
 /* synthetic.h: data sets that rill makes itself. Row i of a set is a function of (set, split, seed,
- * i) alone, so more rows extend a set and never change it. Only + - * / and sqrt are used: the
+ * i) alone, so more rows extend a set and never change it (but for surrealism, whose rows are made
+ * orthogonal to each other). Only + - * / and sqrt are used: the
  * bytes are the same on every machine. */
 #ifndef RILL_SRC_TRAIN_SYNTHETIC_H
 #define RILL_SRC_TRAIN_SYNTHETIC_H
@@ -12,6 +13,7 @@
 typedef struct rill_synthetic {
     const char *name;
     int64_t train_rows, test_rows; /* when no number is asked for */
+    int64_t least_rows;
     rill_dtype x_dtype, y_dtype;
     rill_shape x_sample; /* of one row */
     /* Writes rows 0..n-1 of both columns. */
@@ -23,6 +25,11 @@ const rill_synthetic *rill_synthetic_at(size_t i);
 
 /* 8-bit images of handwritten-like digits and their classes (synthetic_digits.c). */
 void rill_synthetic_digits(uint64_t seed, uint64_t stream, int64_t n, void *x, void *y);
+
+/* Five regressors in f64, and the intercept and coefficients that least squares give back
+ * (synthetic_surrealism.c). */
+void rill_synthetic_surrealism(uint64_t seed, uint64_t stream, int64_t n, void *x, void *y);
+extern const double rill_surrealism_coefficients[6];
 
 /* Uniform in [low, high). */
 double rill_draw_between(rill_random *r, double low, double high);

@@ -135,12 +135,52 @@ static void test_idx_folder(void **state)
     ran(2, "mkdir empty; rill eval idx.json --params idx.safetensors --data empty");
 }
 
+static void test_data_shows_and_writes(void **state)
+{
+    (void)state;
+    ran(0, "rill data 'synthetic:xor?rows=4'");
+    said(command_out, "4 rows\n\ncolumn       type                        least     greatest");
+    said(command_out, "\nx            f32[4,2] ");
+    said(command_out,
+         "\ny            i32[4]                          0            1          0.5\n");
+    ran(0, "rill data 'synthetic:xor?rows=4' -o -");
+    assert_int_equal(strncmp(command_out, "x.0,x.1,y\n", 10), 0);
+    ran(0,
+        "rill data 'synthetic:xor?rows=4' -o - >a && rill data 'synthetic:xor?rows=4' -o x.csv && "
+        "cmp a x.csv");
+    printed("", "");
+    /* What is written reads back to the same bits: trained on, it gives the same parameters. */
+    ran(0, "rill data 'synthetic:surrealism?rows=200' -o s.csv && "
+           "cp " RILL_SOURCE_DIR "/docs/lessons/surrealism-0.json . && "
+           "rill train surrealism-0.json --data s.csv --epochs 3 --save c.safetensors && "
+           "rill train surrealism-0.json --data 'synthetic:surrealism?rows=200' --epochs 3 --save "
+           "d.safetensors");
+    same_bytes("c.safetensors", "d.safetensors");
+    ran(0,
+        "rill data 'synthetic:digits?rows=3' --split test -o d.npz && rill plot d.npz -x y -y y -o "
+        "d.svg 2>err || grep -q 'has 3 axes' err");
+    ran(0, "rill data s.csv -o again.csv && cmp s.csv again.csv");
+    ran(2, "rill data synthetic:xor -o x.txt");
+    said(command_err,
+         "rill data: -o: expected a file name that ends in .csv, .npz or .safetensors");
+    ran(2, "rill data synthetic:xor --split val");
+    said(command_err, "--split: expected train or test, got \"val\"");
+    ran(2, "rill data");
+    said(command_err, "rill data: SPEC is missing; usage: rill data SPEC [-o FILE]");
+    ran(4, "rill data synthetic:xor -o none/x.csv");
+    ran(2, "rill data synthetic:xr");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_eval),    cmocka_unit_test(test_names_of_metrics),
-        cmocka_unit_test(test_predict), cmocka_unit_test(test_bad_calls),
-        cmocka_unit_test(test_csv),     cmocka_unit_test(test_idx_folder),
+        cmocka_unit_test(test_data_shows_and_writes),
+        cmocka_unit_test(test_eval),
+        cmocka_unit_test(test_names_of_metrics),
+        cmocka_unit_test(test_predict),
+        cmocka_unit_test(test_bad_calls),
+        cmocka_unit_test(test_csv),
+        cmocka_unit_test(test_idx_folder),
     };
     return cmocka_run_group_tests(tests, begin_trained, end_commands);
 }

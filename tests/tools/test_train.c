@@ -79,7 +79,8 @@ static void test_targets_are_checked_before_work(void **state)
     ran(2, "rill train xor.json");
     printed("", "rill train: --data SPEC is missing, as in --data synthetic:digits\n");
     ran(2, "rill train xor.json --data synthetic:xr");
-    said(command_err, "there are digits, spirals, xor and regression; did you mean \"xor\"?");
+    said(command_err,
+         "there are digits, spirals, xor, regression and surrealism; did you mean \"xor\"?");
     ran(2, "rill train xor.json --data none.csv");
     ran(2, "rill train xor.json --data synthetic:digits"); /* does not fit the input */
     said(command_err, "input \"x\" takes f32[2]");

@@ -98,7 +98,8 @@ static void refuses_specs(void **state)
     (void)state;
     rill_dataset *d;
     refuses(rill_dataset_open(NULL, "synthetic:digit", "train", 0, &d, err), RILL_ERR_NOT_FOUND,
-            "data \"synthetic:digit\": no such set; there are digits, spirals, xor and regression; "
+            "data \"synthetic:digit\": no such set; there are digits, spirals, xor, regression and "
+            "surrealism; "
             "did you mean \"digits\"?");
     refuses(rill_dataset_open(NULL, "synthetic:xor?rows=0", "train", 0, &d, err), RILL_ERR_INVALID,
             "data \"synthetic:xor?rows=0\": expected \"?rows=N\" with N from 1 to 100000000, "
