@@ -19,6 +19,7 @@
  * threads beside those that a host has for its own regions, which spin after a region for as long
  * as its environment says, and one team for the whole process.
  */
+#define _GNU_SOURCE /* sched_getcpu, sched_setaffinity */
 #include "core/core.h"
 
 #include <pthread.h>
@@ -36,6 +37,7 @@ struct rill_team {
     int size;    /* of the largest call */
     int started; /* helpers; their numbers are 1 .. started */
     bool spins;  /* there are cores for all */
+    int cpu;     /* of the caller when it opened the call; -1: not known */
     long owner;  /* the process that has the helpers */
     pthread_t *threads;
     struct helper *helpers;
@@ -99,6 +101,23 @@ static bool is_for(const helper *h, uint64_t state)
            (uint32_t)(state >> CALL_SHIFT) != h->last;
 }
 
+/* Leaves the caller's core to the caller. A thread that wakes up is often put on the core of
+ * whoever woke it, and where cores share no cache Linux takes milliseconds to move it away. */
+static void step_aside(const rill_team *team)
+{
+#ifdef __linux__
+    cpu_set_t allowed, others;
+    if (!team->spins || team->cpu < 0 || sched_getcpu() != team->cpu) return;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+    others = allowed;
+    CPU_CLR((size_t)team->cpu, &others);
+    if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0)
+        (void)sched_setaffinity(0, sizeof allowed, &allowed);
+#else
+    (void)team;
+#endif
+}
+
 /* Takes part in the call that is open, if there is one. */
 static bool join(helper *h)
 {
@@ -109,6 +128,7 @@ static bool join(helper *h)
     } while (!atomic_compare_exchange_weak_explicit(&team->state, &state, state + 1,
                                                     memory_order_acquire, memory_order_relaxed));
     h->last = (uint32_t)(state >> CALL_SHIFT);
+    step_aside(team);
     team->fn(team->arg, (int)h->number);
     state = atomic_fetch_sub(&team->state, 1) - 1;
     if (!(state & OPEN) && (state & INSIDE) == 0 && atomic_load(&team->sleepers) > 0) {
@@ -178,6 +198,9 @@ static void open_call(rill_team *team, int n, void (*fn)(void *arg, int worker),
 {
     team->fn = fn;
     team->arg = arg;
+#ifdef __linux__
+    team->cpu = sched_getcpu();
+#endif
     const uint64_t call = (atomic_load(&team->state) >> CALL_SHIFT) + 1;
     atomic_store(&team->state, call << CALL_SHIFT | OPEN | (uint64_t)n << WORKERS_SHIFT);
     if (atomic_load(&team->sleepers) == 0) return;
@@ -291,6 +314,7 @@ rill_team *rill_team_create(rill_context *ctx, int n)
     team->ctx = ctx;
     team->size = n;
     team->spins = n <= rill_cpu_count();
+    team->cpu = -1;
     team->owner = (long)getpid();
     team->threads = rill_alloc_zero(ctx, (size_t)n, sizeof *team->threads);
     team->helpers = rill_alloc_zero(ctx, (size_t)n, sizeof *team->helpers);

@@ -50,17 +50,37 @@ static inline void find_roots(proof *f)
     free(is_join);
 }
 
+/* Steps of one task run in their order, those of others by the edges between tasks, which all go
+ * up. */
+static inline void find_order(proof *f)
+{
+    const rill_schedule *s = f->part->schedule;
+    const size_t n = f->part->n, n_tasks = s->n_tasks;
+    bool *follows = calloc(n_tasks * n_tasks + 1, 1);
+    uint32_t *task = calloc(n + 1, sizeof *task);
+    for (size_t a = n_tasks; a-- > 0;)
+        for (uint32_t k = s->succ_first[a]; k < s->succ_first[a + 1]; k++) {
+            const size_t b = s->succ[k];
+            follows[a * n_tasks + b] = true;
+            for (size_t c = b; c < n_tasks; c++)
+                follows[a * n_tasks + c] |= follows[b * n_tasks + c];
+        }
+    for (uint32_t i = 0; i < s->n_items; i++)
+        for (uint32_t k = 0; k < s->items[i].n; k++)
+            task[s->parts[s->members[s->items[i].first + k]].step] = s->items[i].task;
+    for (size_t a = 0; a < n; a++)
+        for (size_t b = 0; b < n; b++)
+            f->before[a * n + b] =
+                task[a] == task[b] ? a < b : follows[task[a] * n_tasks + task[b]];
+    free(follows);
+    free(task);
+}
+
 static inline proof make_proof(const rill_program *p, const rill_part *part)
 {
     size_t n = part->n;
     proof f = {p, part, calloc(n * n + 1, 1), calloc(p->graph->n_values + 1, sizeof(uint32_t))};
-    const rill_schedule *s = part->schedule;
-    for (size_t a = n; a-- > 0;)
-        for (uint32_t k = s->succ_first[a]; k < s->succ_first[a + 1]; k++) {
-            size_t b = s->succ[k];
-            f.before[a * n + b] = true;
-            for (size_t c = b; c < n; c++) f.before[a * n + c] |= f.before[b * n + c];
-        }
+    find_order(&f);
     find_roots(&f);
     return f;
 }
