@@ -26,8 +26,11 @@ bool cli_session_options(const cli *c, rill_session_options *o)
     const char *kernels = cli_get(c, "kernels");
     if (kernels && strcmp(kernels, "reference") == 0)
         o->kernels = RILL_KERNELS_REFERENCE;
+    else if (kernels && strcmp(kernels, "blas") == 0)
+        o->kernels = RILL_KERNELS_BLAS;
     else if (kernels && strcmp(kernels, "auto") != 0)
-        return cli_usage(c, "--kernels: expected auto or reference, got \"%s\"", kernels), false;
+        return cli_usage(c, "--kernels: expected auto, blas or reference, got \"%s\"", kernels),
+               false;
     return true;
 }
 

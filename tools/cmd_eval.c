@@ -11,7 +11,8 @@
         {"threads", "N", "number of threads (one per core); results do not depend on it"},         \
         {"seed", "S", "of random ops (0)"},                                                        \
     {                                                                                              \
-        "kernels", "auto|reference", "the fastest kernels, or the plain ones (auto)"               \
+        "kernels", "auto|blas|reference",                                                          \
+            "the fastest kernels, OpenBLAS for products, or the plain ones (auto)"                 \
     }
 
 static const cli_option eval_options[] = {

@@ -19,7 +19,8 @@ static const cli_option options[] = {
     {"params", "FILE", "a graph: the variables' values, a .safetensors or .npz file"},
     {"seed", "S", "a graph: of initial values and random ops (0)"},
     {"threads", "N", "a graph: number of threads (one per core); results do not depend on it"},
-    {"kernels", "auto|reference", "a graph: the fastest kernels, or the plain ones (auto)"},
+    {"kernels", "auto|blas|reference",
+     "a graph: the fastest kernels, OpenBLAS for products, or the plain ones (auto)"},
     {NULL, NULL, NULL},
 };
 

@@ -19,7 +19,8 @@ static const cli_option options[] = {
     {"seed", "S",
      "of initial values, the order of rows, and random ops (0; with --resume: the checkpoint's)"},
     {"threads", "N", "number of threads (one per core); results do not depend on it"},
-    {"kernels", "auto|reference", "the fastest kernels, or the plain ones (auto)"},
+    {"kernels", "auto|blas|reference",
+     "the fastest kernels, OpenBLAS for products, or the plain ones (auto)"},
     CLI_LIMIT_OPTION,
     {"save", "FILE",
      "where the parameters go, .safetensors or .npz (default: the graph's name with "

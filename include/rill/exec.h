@@ -11,6 +11,7 @@
 #ifndef RILL_EXEC_H
 #define RILL_EXEC_H
 
+#include "rill/op.h"
 #include "rill/passes.h"
 
 #ifdef __cplusplus
@@ -20,11 +21,6 @@ extern "C" {
 /* ---- programs ------------------------------------------------------------------------------ */
 
 typedef struct rill_program rill_program;
-
-typedef enum rill_kernel_choice {
-    RILL_KERNELS_AUTO,     /* the fastest that accepts the call */
-    RILL_KERNELS_REFERENCE /* the last, plain kernel of each op */
-} rill_kernel_choice;
 
 typedef struct rill_compile_options {
     size_t struct_size;

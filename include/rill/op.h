@@ -202,6 +202,13 @@ typedef struct rill_task {
     rill_error *err;     /* this unit's; never NULL */
 } rill_task;
 
+/* Which of an op's kernels a program takes. */
+typedef enum rill_kernel_choice {
+    RILL_KERNELS_AUTO,      /* the fastest that accepts the call */
+    RILL_KERNELS_REFERENCE, /* the last, plain kernel of each op */
+    RILL_KERNELS_BLAS       /* OpenBLAS for all matrix products, else as AUTO */
+} rill_kernel_choice;
+
 typedef struct rill_kernel {
     const char *name; /* "reference", "blas", "vector" ... */
     /* NULL: takes every call. */

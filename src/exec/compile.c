@@ -149,6 +149,7 @@ static rill_status run_passes(rill_builder *b, const rill_graph *user)
                                       .sizes = sizes,
                                       .passes = o->passes,
                                       .reference = o->kernels == RILL_KERNELS_REFERENCE,
+                                      .blas = o->kernels == RILL_KERNELS_BLAS,
                                       .flush_denormals = &b->p->flush_denormals,
                                       .memory_limit = b->aim,
                                       .live_bytes = &b->p->expected_bytes};

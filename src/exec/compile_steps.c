@@ -113,8 +113,7 @@ static void mark_fixed(rill_builder *b)
 
 static rill_status choose_kernel(rill_builder *b, rill_step *step, const rill_node_s *n)
 {
-    const bool reference = b->options->kernels == RILL_KERNELS_REFERENCE;
-    rill_status st = rill_call_prepare(&step->call, reference, &step->kernel, b->err);
+    rill_status st = rill_call_prepare(&step->call, b->options->kernels, &step->kernel, b->err);
     if (st != RILL_OK) rill_error_prefix(b->err, "%s \"%s\"", n->op->name, n->name);
     return st;
 }

@@ -3,13 +3,21 @@
 
 #include "ops/blas.h"
 
-rill_status rill_call_prepare(rill_call *call, bool reference, const rill_kernel **kernel,
-                              rill_error *err)
+/* The place of the first kernel to try. */
+static uint32_t first_choice(const rill_op *op, rill_kernel_choice choice)
+{
+    if (choice == RILL_KERNELS_REFERENCE && op->n_kernels) return op->n_kernels - 1;
+    for (uint32_t i = 0; choice == RILL_KERNELS_BLAS && i < op->n_kernels; i++)
+        if (strcmp(op->kernels[i].name, "blas") == 0) return i;
+    return 0;
+}
+
+rill_status rill_call_prepare(rill_call *call, rill_kernel_choice choice,
+                              const rill_kernel **kernel, rill_error *err)
 {
     const rill_op *op = call->op;
     *kernel = NULL;
-    for (uint32_t i = reference && op->n_kernels ? op->n_kernels - 1 : 0;
-         i < op->n_kernels && !*kernel; i++) {
+    for (uint32_t i = first_choice(op, choice); i < op->n_kernels && !*kernel; i++) {
         const rill_kernel *k = &op->kernels[i];
         if (!k->accepts || k->accepts(call)) *kernel = k;
     }
@@ -30,7 +38,7 @@ static rill_status run_units(const rill_call *call, const rill_kernel *kernel, r
     return st;
 }
 
-rill_status rill_call_evaluate(rill_context *ctx, rill_call call, bool reference,
+rill_status rill_call_evaluate(rill_context *ctx, rill_call call, rill_kernel_choice choice,
                                const void *const *in, void *const *out, rill_error *err)
 {
     const rill_kernel *kernel;
@@ -40,7 +48,7 @@ rill_status rill_call_evaluate(rill_context *ctx, rill_call call, bool reference
     call.memory = &memory;
     call.n_phases = 1;
     for (int p = 0; p < RILL_MAX_PHASES; p++) call.units[p] = 1;
-    rill_status st = rill_call_prepare(&call, reference, &kernel, err);
+    rill_status st = rill_call_prepare(&call, choice, &kernel, err);
     char *scratch = NULL, *thread_scratch = NULL;
     if (st == RILL_OK) {
         scratch = rill_alloc(ctx, call.scratch);

@@ -37,13 +37,25 @@ static rill_gemm as_row(const rill_gemm *g)
     r.b = g->a;
     r.ldb = g->lda;
     r.trans_b = !g->trans_a;
+    r.scratch = NULL;
     return r;
+}
+
+bool rill_gemm_is_own(const rill_gemm *g)
+{
+    return !g->blas && rill_gemm_own(g->dtype) && g->m > 0 && g->n > 0 && g->k > 0 && !is_dots(g);
+}
+
+size_t rill_gemm_scratch(const rill_gemm *g)
+{
+    const rill_gemm_loops *own = rill_gemm_own(g->dtype);
+    return own && rill_gemm_is_own(g) ? own->scratch(g) : 0;
 }
 
 void rill_gemm_run(const rill_gemm *g)
 {
     const rill_gemm_loops *own = rill_gemm_own(g->dtype);
-    if (!own || g->m == 0 || g->n == 0 || g->k == 0 || is_dots(g)) {
+    if (!rill_gemm_is_own(g)) {
         rill_blas_gemm(g);
     } else if (g->n == 1 && g->ldc == 1 && g->m > 1) {
         const rill_gemm row = as_row(g);
@@ -72,16 +84,19 @@ bool rill_gemm_fits(const rill_gemm *g)
 typedef struct tile_rule {
     double flops;
     int64_t step_m, step_n;
+    int64_t most_m, most_n; /* of a tile */
 } tile_rule;
 
 static tile_rule rule_of(const rill_gemm *g)
 {
-    if (g->m == 1 || g->n == 1) return (tile_rule){4e5, 64, 256};
-    if (rill_gemm_own(g->dtype)) return (tile_rule){2.5e6, 16, 64};
-    return (tile_rule){5e6, 64, 128};
+    if (g->m == 1 || g->n == 1) return (tile_rule){4e5, 64, 64, INT64_MAX, INT64_MAX};
+    if (!g->blas && rill_gemm_own(g->dtype)) return (tile_rule){2.5e6, 16, 64, 256, 256};
+    return (tile_rule){5e6, 64, 128, 512, 512};
 }
 
-enum { MAX_TILES = 64, ENOUGH_ROWS = 24 };
+/* Some tiles keep all threads busy; more of them only copy operands more often, and memory is busy
+ * with fewer. */
+enum { SOME_TILES = 16, SOME_VECTORS = 4, ENOUGH_ROWS = 24 };
 
 /* Equal tiles of a multiple of `step`; the last one is never a single row or column, which would
  * take another path than the rest. */
@@ -98,9 +113,11 @@ rill_gemm_grid rill_gemm_grid_of(const rill_gemm *g, bool whole_rows)
     if (g->m < 1 || g->n < 1) return grid;
     const tile_rule rule = rule_of(g);
     double want = 2.0 * (double)g->m * (double)g->n * (double)g->k / rule.flops;
-    if (want > MAX_TILES) want = MAX_TILES;
+    const int most = g->m == 1 || g->n == 1 ? SOME_VECTORS : SOME_TILES;
+    if (want > most) want = most;
     int64_t cuts_m = 1, cuts_n = 1;
-    while ((double)(cuts_m * cuts_n) < want) { /* halve the longer side */
+    while ((double)(cuts_m * cuts_n) < want || g->m / cuts_m > rule.most_m ||
+           g->n / cuts_n > rule.most_n) { /* halve the longer side */
         const bool can_m = g->m / cuts_m >= 2 * rule.step_m;
         const bool can_n = g->n / cuts_n >= 2 * rule.step_n;
         if (!can_m && !can_n) break;
@@ -108,7 +125,8 @@ rill_gemm_grid rill_gemm_grid_of(const rill_gemm *g, bool whole_rows)
         *(along_m ? &cuts_m : &cuts_n) *= 2;
     }
     /* Not with OpenBLAS, whose bits may depend on the tiles. */
-    if (whole_rows && rill_gemm_own(g->dtype) && g->m / (cuts_m * cuts_n) >= ENOUGH_ROWS) {
+    if (whole_rows && !g->blas && rill_gemm_own(g->dtype) &&
+        g->m / (cuts_m * cuts_n) >= ENOUGH_ROWS) {
         cuts_m *= cuts_n;
         cuts_n = 1;
     }
@@ -129,5 +147,7 @@ rill_gemm rill_gemm_tile(const rill_gemm *g, const rill_gemm_grid *grid, int64_t
     p.a = (const char *)g->a + (g->trans_a ? i : i * g->lda) * size;
     p.b = (const char *)g->b + (g->trans_b ? j * g->ldb : j) * size;
     p.c = (char *)g->c + (i * g->ldc + j) * size;
+    p.at = g->at + i * g->ldc + j;
+    p.column = g->column + j;
     return p;
 }

@@ -11,6 +11,10 @@ const rill_gemm_loops *rill_gemm_own(rill_dtype dtype);
 /* Computes g on the calling thread; k = 0 gives zeros. Whatever may call it runs between
  * rill_blas_acquire and rill_blas_release. */
 void rill_gemm_run(const rill_gemm *g);
+/* Whether rill's own loops compute it; only they apply g's finish and use its scratch. */
+bool rill_gemm_is_own(const rill_gemm *g);
+/* The bytes of scratch that make g faster, if there are any. */
+size_t rill_gemm_scratch(const rill_gemm *g);
 /* Whether a product of an [m,k] and a [k,n] matrix has the same bits with any transpositions. A
  * negative dimension is one that is not known. */
 bool rill_gemm_ignores_layout(rill_dtype dtype, rill_dim m, rill_dim n, rill_dim k);

@@ -96,7 +96,7 @@ typedef struct plan {
     rill_gemm_grid grid;
     const rill_epilogue *end;
     int8_t batch_rank;
-    bool trans_a, trans_b;
+    bool trans_a, trans_b, blas;
 } plan;
 _Static_assert(sizeof(plan) <= sizeof(((rill_call *)0)->plan), "the plan fits the call");
 
@@ -144,6 +144,7 @@ static rill_gemm gemm_of(const rill_call *call, const plan *p)
     return (rill_gemm){.dtype = call->in[0].dtype,
                        .trans_a = p->trans_a,
                        .trans_b = p->trans_b,
+                       .blas = p->blas,
                        .m = p->m,
                        .n = p->n,
                        .k = p->k,
@@ -182,10 +183,11 @@ static rill_status prepare_end(rill_call *call, plan *p, rill_error *err)
     return rill_epilogue_prepare(call, text, &product, product.shape.rank - 1, &p->end, err);
 }
 
-static rill_status prepare_gemm(rill_call *call, rill_error *err)
+static rill_status prepare_tiles(rill_call *call, bool blas, rill_error *err)
 {
     plan *p = (plan *)(void *)call->plan.bytes;
     *p = plan_of(call);
+    p->blas = blas;
     const rill_gemm g = gemm_of(call, p);
     p->grid = rill_gemm_grid_of(&g, call->op == &rill_op_fused_matmul);
     const int64_t tiles = p->grid.tiles_m * p->grid.tiles_n;
@@ -196,7 +198,20 @@ static rill_status prepare_gemm(rill_call *call, rill_error *err)
         p->items_per_unit = fit < 1 ? 1 : (int64_t)fit;
     }
     call->units[0] = rill_units(p->items, p->items_per_unit) * tiles;
-    return prepare_end(call, p, err);
+    RILL_TRY(prepare_end(call, p, err));
+    const rill_gemm tile = rill_gemm_tile(&g, &p->grid, 0); /* no other is larger */
+    call->thread_scratch = rill_gemm_scratch(&tile);
+    return RILL_OK;
+}
+
+static rill_status prepare_gemm(rill_call *call, rill_error *err)
+{
+    return prepare_tiles(call, false, err);
+}
+
+static rill_status prepare_blas(rill_call *call, rill_error *err)
+{
+    return prepare_tiles(call, true, err);
 }
 
 static rill_status run_gemm(const rill_task *task)
@@ -205,16 +220,26 @@ static rill_status run_gemm(const rill_task *task)
     const int64_t tiles = p->grid.tiles_m * p->grid.tiles_n;
     const int64_t first = task->unit / tiles * p->items_per_unit;
     const int64_t end = first + p->items_per_unit < p->items ? first + p->items_per_unit : p->items;
+    rill_finish finish;
     rill_gemm g = gemm_of(task->call, p);
     const int64_t size = (int64_t)rill_dtype_size(g.dtype);
+    const bool finishes =
+        p->end && !g.trans_a && g.n > 1 && rill_epilogue_finish(p->end, task, NULL, &finish);
+    g.scratch = task->call->thread_scratch ? task->thread_scratch : NULL;
     for (int64_t item = first; item < end; item++) {
         int64_t a, b;
         offsets_of(p, item, &a, &b);
         g.a = (const char *)task->in[0] + a * size;
         g.b = (const char *)task->in[1] + b * size;
         char *c = rill_epilogue_product(p->end, task);
-        g.c = c + item * p->m * p->n * size;
-        const rill_gemm tile = rill_gemm_tile(&g, &p->grid, task->unit % tiles);
+        g.at = item * p->m * p->n;
+        g.c = c + g.at * size;
+        rill_gemm tile = rill_gemm_tile(&g, &p->grid, task->unit % tiles);
+        if (finishes && rill_gemm_is_own(&tile)) {
+            tile.finish = &finish;
+            rill_gemm_run(&tile);
+            continue;
+        }
         rill_gemm_run(&tile);
         rill_epilogue_run(p->end, task, ((char *)tile.c - c) / size, tile.m, p->n, tile.n);
     }
@@ -377,6 +402,7 @@ static const rill_port outputs[] = {
 static const rill_attr_spec attrs[] = {FLAGS};
 static const rill_kernel kernels[] = {
     {.name = "gemm", .accepts = accepts_gemm, .prepare = prepare_gemm, .run = run_gemm},
+    {.name = "blas", .accepts = accepts_gemm, .prepare = prepare_blas, .run = run_gemm},
     {.name = "reference", .prepare = prepare_reference, .run = run_reference},
 };
 static const rill_op_case cases[] = {

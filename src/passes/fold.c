@@ -108,8 +108,10 @@ static rill_status evaluate(rill_rewrite *rw, const rill_node_s *n, const use *u
     const bool flush = rw->options->flush_denormals && *rw->options->flush_denormals;
     rill_error err;
     if (flush) rill_denormals_flush(NULL, 0);
-    rill_status st =
-        rill_call_evaluate(rw->to->ctx, u->call, rw->options->reference, u->in, u->out, &err);
+    const rill_kernel_choice choice = rw->options->reference ? RILL_KERNELS_REFERENCE
+                                      : rw->options->blas    ? RILL_KERNELS_BLAS
+                                                             : RILL_KERNELS_AUTO;
+    rill_status st = rill_call_evaluate(rw->to->ctx, u->call, choice, u->in, u->out, &err);
     if (flush) rill_denormals_restore(NULL, 0);
     if (st == RILL_ERR_NOMEM && rw->err) *rw->err = err;
     return st;

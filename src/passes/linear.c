@@ -65,7 +65,7 @@ static bool ignores_layout(const rill_rewrite *rw, const rill_node_s *n)
     if (rw->options->reference || !rill_dtype_is_float(dtype)) return true;
     sides_of(rw->from, n, 0, &rows, &inner);
     sides_of(rw->from, n, 1, &columns, &inner);
-    return rill_gemm_ignores_layout(dtype, rows, columns, inner);
+    return !rw->options->blas && rill_gemm_ignores_layout(dtype, rows, columns, inner);
 }
 
 /* Whether n can take its input i, which is a transposition, as a flag. */

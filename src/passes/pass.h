@@ -16,6 +16,7 @@ typedef struct rill_pass_options {
     const char *passes;   /* the user's choice of passes, or NULL */
     bool reference;       /* plain kernels: composites that have kernels are expanded too, and
                              nothing is fused */
+    bool blas;            /* OpenBLAS computes products */
     /* The program will take denormals for zeros; cleared where what runs at level 0 has f64 values,
      * so that all levels decide alike. NULL: it will not. */
     bool *flush_denormals;

@@ -270,6 +270,13 @@ static void test_levels_and_kernels(void **state)
         assert_ptr_equal(p->steps[s].kernel, &op->kernels[op->n_kernels - 1]);
     }
     rill_program_destroy(p);
+    o.kernels = RILL_KERNELS_BLAS; /* of products; the others are the fastest */
+    p = compile(g, o, &y, 1);
+    for (uint32_t s = 0; s < p->n_steps; s++) {
+        const bool product = strstr(p->steps[s].call.op->name, "matmul") != NULL;
+        assert_int_equal(strcmp(p->steps[s].kernel->name, "blas") == 0, product);
+    }
+    rill_program_destroy(p);
     rill_graph_destroy(g);
 }
 

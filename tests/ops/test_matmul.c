@@ -44,6 +44,8 @@ static void compare(rill_dtype dtype, const problem *p)
     check_bits(dtype, got, again, n);
     run_node(g, y, "gemm", in, again, REVERSED);
     check_bits(dtype, got, again, n);
+    assert_true(run_node(g, y, "blas", in, again, IN_ORDER) > 0);
+    check_close(dtype, again, want, n, dtype == RILL_F32 ? 1e-4 : 1e-12);
     free(a), free(b), free(want), free(got), free(again);
     rill_graph_destroy(g);
 }
@@ -389,19 +391,21 @@ static void check_chain(const rill_gemm *g, void (*kernel)(const rill_gemm *), c
 
 static void check_level(rill_cpu_level level, rill_dtype dtype)
 {
-    static const int64_t sizes[][3] = {{1, 1, 1},   {1, 3, 300},  {2, 40, 130}, {3, 9, 129},
-                                       {4, 7, 31},  {5, 300, 33}, {6, 5, 64},   {7, 16, 15},
-                                       {13, 8, 16}, {14, 2, 17},  {15, 260, 8}, {29, 30, 70},
-                                       {8, 513, 9}, {33, 4, 1},   {16, 31, 32}, {9, 6, 47}};
+    static const int64_t sizes[][3] = {
+        {1, 1, 1},   {1, 3, 300},   {2, 40, 130}, {3, 9, 129},  {4, 7, 31},   {5, 300, 33},
+        {6, 5, 64},  {7, 16, 15},   {13, 8, 16},  {14, 2, 17},  {15, 260, 8}, {29, 30, 70},
+        {8, 513, 9}, {33, 4, 1},    {16, 31, 32}, {9, 6, 47},   {1, 20, 37},  {1, 8, 16},
+        {1, 259, 5}, {29, 270, 64}, {33, 5, 33},  {60, 257, 70}};
+    enum { SAMPLES = 1 << 19 };
     (void)level; /* where only the base is built */
     const rill_gemm_kernels *k = RILL_AT(rill_gemm, level);
     void (*kernel)(const rill_gemm *) = k->by_dtype[dtype - RILL_F32].product;
     if (!kernel) return;
-    double *a = samples(RILL_F64, 1 << 16, 0), *b = samples(RILL_F64, 1 << 16, 0);
-    double *start = samples(RILL_F64, 1 << 16, 0), *c = samples(RILL_F64, 1 << 16, 0);
+    double *a = samples(RILL_F64, SAMPLES, 0), *b = samples(RILL_F64, SAMPLES, 0);
+    double *start = samples(RILL_F64, SAMPLES, 0), *c = samples(RILL_F64, SAMPLES, 0);
     rill_random r;
     rill_random_init(&r, 7, 0, 0);
-    for (int64_t i = 0; i < 1 << 16; i++) {
+    for (int64_t i = 0; i < SAMPLES; i++) {
         const double v[] = {rill_random_f64(&r) - 0.5, rill_random_f64(&r) - 0.5, (double)(i % 9)};
         double *const to[] = {a, b, start};
         for (int t = 0; t < 3; t++) {
@@ -413,14 +417,19 @@ static void check_level(rill_cpu_level level, rill_dtype dtype)
         }
     }
     for (size_t i = 0; i < RILL_LEN(sizes); i++) {
-        for (int flags = 0; flags < 8; flags++) {
+        for (int flags = 0; flags < 16; flags++) {
             rill_gemm g = {.dtype = dtype, .m = sizes[i][0], .k = sizes[i][1], .n = sizes[i][2]};
             g.trans_a = flags & 1, g.trans_b = (flags & 2) != 0, g.accumulate = flags & 4;
             g.a = a, g.b = b, g.c = c;
             g.lda = (g.trans_a ? g.m : g.k) + 3;
             g.ldb = (g.trans_b ? g.k : g.n) + 5;
             g.ldc = g.n + 2;
+            if (flags & 8) { /* rows 4 KiB apart, which are copied where there is scratch */
+                g.lda = g.ldb = 4096 / (int64_t)rill_dtype_size(dtype);
+                g.scratch = malloc(k->by_dtype[dtype - RILL_F32].scratch(&g));
+            }
             check_chain(&g, kernel, start);
+            free(g.scratch);
         }
     }
     free(a), free(b), free(start), free(c);

@@ -112,7 +112,7 @@ static void test_options_are_checked(void **state)
         said(command_err, "rill run: --rtol: expected a number of 0 or more, got");
     }
     ran(2, "rill run xor.json --kernels fast");
-    said(command_err, "--kernels: expected auto or reference, got \"fast\"");
+    said(command_err, "--kernels: expected auto, blas or reference, got \"fast\"");
     ran(0, "rill ops -- add");
     ran(0, "rill show --format=text xor.json");
 }

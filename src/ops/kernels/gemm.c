@@ -15,10 +15,10 @@ enum { VECTOR_BYTES = 64, MAX_ROWS = 14, FEW_ROWS = 3, WIDE = 8 };
 #else
 enum { VECTOR_BYTES = 32, MAX_ROWS = 6, FEW_ROWS = 2, WIDE = 4 };
 #endif
-enum { DEPTH = 256, PANEL_BYTES = 2 * VECTOR_BYTES * DEPTH };
+enum { DEPTH = 256, ROW_STEPS = 8, PANEL_BYTES = 2 * VECTOR_BYTES * DEPTH };
 /* Steps of B that are asked for ahead: from the second-level cache, and from memory. */
 enum { AHEAD = 8, FAR_AHEAD = 80 };
-enum { CONFLICT_BYTES = 4096 };
+enum { CONFLICT_BYTES = 4096, MANY_ROWS = 2 * MAX_ROWS };
 
 /* Full unrolling of loops whose bounds are constant once the function is inlined. */
 #if defined(__clang__)
@@ -52,6 +52,18 @@ INLINE void transpose4_f64(const double *src, int64_t ld, double *dst, int64_t l
     _mm256_storeu_pd(dst + 3 * ldd, _mm256_permute2f128_pd(ab1, cd1, 0x31));
 }
 
+#ifndef __AVX512F__
+INLINE __m256i first_lanes32(int64_t n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+INLINE __m256i first_lanes64(int64_t n)
+{
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+#endif
+
 #define TYPE float
 #define NAME(name) name##_f32
 #define SCALAR_FMA __builtin_fmaf
@@ -66,6 +78,8 @@ INLINE void transpose4_f64(const double *src, int64_t ld, double *dst, int64_t l
 #define MUL _mm512_mul_ps
 #define MIN _mm512_min_ps
 #define MAX _mm512_max_ps
+#define LOAD_FEW(p, n) _mm512_maskz_loadu_ps((__mmask16)((1u << (n)) - 1), p)
+#define STORE_FEW(p, n, v) _mm512_mask_storeu_ps(p, (__mmask16)((1u << (n)) - 1), v)
 #define RELU(x) _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, SPLAT(0), _CMP_NLE_UQ), x)
 #else
 #define VEC __m256
@@ -78,6 +92,8 @@ INLINE void transpose4_f64(const double *src, int64_t ld, double *dst, int64_t l
 #define MUL _mm256_mul_ps
 #define MIN _mm256_min_ps
 #define MAX _mm256_max_ps
+#define LOAD_FEW(p, n) _mm256_maskload_ps(p, first_lanes32(n))
+#define STORE_FEW(p, n, v) _mm256_maskstore_ps(p, first_lanes32(n), v)
 #define RELU(x) _mm256_and_ps(_mm256_cmp_ps(x, SPLAT(0), _CMP_NLE_UQ), x)
 #endif
 #include "ops/kernels/gemm_block.h"
@@ -103,6 +119,8 @@ INLINE void transpose4_f64(const double *src, int64_t ld, double *dst, int64_t l
 #undef MIN
 #undef MAX
 #undef RELU
+#undef LOAD_FEW
+#undef STORE_FEW
 
 #define TYPE double
 #define NAME(name) name##_f64
@@ -118,6 +136,8 @@ INLINE void transpose4_f64(const double *src, int64_t ld, double *dst, int64_t l
 #define MUL _mm512_mul_pd
 #define MIN _mm512_min_pd
 #define MAX _mm512_max_pd
+#define LOAD_FEW(p, n) _mm512_maskz_loadu_pd((__mmask8)((1u << (n)) - 1), p)
+#define STORE_FEW(p, n, v) _mm512_mask_storeu_pd(p, (__mmask8)((1u << (n)) - 1), v)
 #define RELU(x) _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(x, SPLAT(0), _CMP_NLE_UQ), x)
 #else
 #define VEC __m256d
@@ -130,6 +150,8 @@ INLINE void transpose4_f64(const double *src, int64_t ld, double *dst, int64_t l
 #define MUL _mm256_mul_pd
 #define MIN _mm256_min_pd
 #define MAX _mm256_max_pd
+#define LOAD_FEW(p, n) _mm256_maskload_pd(p, first_lanes64(n))
+#define STORE_FEW(p, n, v) _mm256_maskstore_pd(p, first_lanes64(n), v)
 #define RELU(x) _mm256_and_pd(_mm256_cmp_pd(x, SPLAT(0), _CMP_NLE_UQ), x)
 #endif
 #include "ops/kernels/gemm_block.h"
@@ -143,10 +165,10 @@ INLINE void transpose4_f64(const double *src, int64_t ld, double *dst, int64_t l
 #include "ops/kernels/sums_loops.h"
 
 const rill_gemm_kernels RILL_LEVELED(rill_gemm) = {
-    .by_dtype = {{product_f32, windows_f32, pack_f32, depthwise_f32, sums_f32, depthwise_sums_f32,
-                  add_parts_f32},
-                 {product_f64, windows_f64, pack_f64, depthwise_f64, sums_f64, depthwise_sums_f64,
-                  add_parts_f64}},
+    .by_dtype = {{product_f32, scratch_f32, windows_f32, pack_f32, depthwise_f32, sums_f32,
+                  depthwise_sums_f32, add_parts_f32},
+                 {product_f64, scratch_f64, windows_f64, pack_f64, depthwise_f64, sums_f64,
+                  depthwise_sums_f64, add_parts_f64}},
 };
 
 #else

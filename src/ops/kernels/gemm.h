@@ -8,17 +8,6 @@
 
 #include "ops/kernels/level.h"
 
-/* C[m,n] = op(A)[m,k] op(B)[k,n], plus C if `accumulate`. op transposes: with trans_a, A is stored
- * as [k,m]. ld* is the distance between stored rows in elements. f32 and f64 only. */
-typedef struct rill_gemm {
-    rill_dtype dtype;
-    bool trans_a, trans_b, accumulate;
-    int64_t m, n, k;
-    const void *a, *b;
-    void *c;
-    int64_t lda, ldb, ldc;
-} rill_gemm;
-
 /* What is done to elements while they are in registers, in this order; each stage is the op of its
  * name, bit for bit. An operand is added to columns, or has the layout of the result. */
 typedef struct rill_finish_stage {
@@ -33,6 +22,22 @@ typedef struct rill_finish {
     int n;
     rill_finish_stage stages[RILL_MAX_STAGES];
 } rill_finish;
+
+/* C[m,n] = op(A)[m,k] op(B)[k,n], plus C if `accumulate`. op transposes: with trans_a, A is stored
+ * as [k,m]. ld* is the distance between stored rows in elements. f32 and f64 only. */
+typedef struct rill_gemm {
+    rill_dtype dtype;
+    bool trans_a, trans_b, accumulate;
+    bool blas; /* not for the loops here */
+    int64_t m, n, k;
+    const void *a, *b;
+    void *c;
+    int64_t lda, ldb, ldc;
+    void *
+        scratch; /* for copies of operands, as many bytes as `scratch` of the loops says; or NULL */
+    const rill_finish *finish; /* NULL: none */
+    int64_t at, column;        /* where C is in the result that the operands of stages belong to */
+} rill_gemm;
 
 /* The product of windows over an image with a packed filter: `lines` lines of `rows` windows each,
  * by `columns`. A window is `runs` runs of `depth` adjacent elements of x; from the end of a run to
@@ -95,6 +100,7 @@ typedef struct rill_window_sums {
 /* All NULL where the level has no fused multiply-add. k is at least 1. */
 typedef struct rill_gemm_loops {
     void (*product)(const rill_gemm *g);
+    size_t (*scratch)(const rill_gemm *g);
     void (*windows)(const rill_windows *w);
     void (*pack)(const rill_pack *p);
     void (*depthwise)(const rill_depthwise *d);
