@@ -13,7 +13,8 @@ enum { VECTOR_BYTES = 32 };
 #else
 enum { VECTOR_BYTES = 16 };
 #endif
-enum { FEW_BYTES = 16, FEW_CELLS = 32 };
+enum { FEW_BYTES = 16, AHEAD_BYTES = 2048 };
+#define INLINE static inline __attribute__((always_inline))
 
 /* Lane by lane: a where `better` is all ones, b where it is zero. */
 #define SELECT_LANES(V, better, a, b) \
