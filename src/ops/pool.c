@@ -2,9 +2,9 @@
  *
  * The windows must all see at least one cell of the input, which inference guarantees. max_pool2d's
  * gradient recomputes the place of each maximum from x rather than keeping indices; its adjoint in
- * dy, max_pool2d_pick, reads another tensor at those places. Where windows are apart, each window is
- * read before any of its cells is written, so the gradient may lie on x. */
-#include "ops/kernels/pool.h"
+ * dy, max_pool2d_pick, reads another tensor at those places. Where windows are apart, each window
+ * is read before any of its cells is written, so the gradient may lie on x. */
+#include "ops/pool.h"
 
 #include <inttypes.h>
 
@@ -90,18 +90,11 @@ static rill_status infer_avg_gradient(const rill_infer *c)
 
 /* ---- plans ----------------------------------------------------------------------------------- */
 
-typedef struct plan {
-    rill_pool pool;
-    int64_t rows;          /* output rows of a unit, */
-    int64_t images, bands; /* gradient: of whole images, or of some of the bands of one */
-} plan;
-_Static_assert(sizeof(plan) <= sizeof(((rill_call *)0)->plan), "the plan fits the call");
-
 enum { UNIT_CELLS = 128 * 1024 };
 
-static const plan *plan_in(const rill_call *call)
+static rill_pool_plan *plan_of(rill_call *call)
 {
-    return (const plan *)(const void *)call->plan.bytes;
+    return (rill_pool_plan *)(void *)call->plan.bytes;
 }
 
 /* Only avg_pool2d and its gradient have the attribute. */
@@ -111,8 +104,9 @@ static bool includes_pad(const rill_call *call)
            call->attrs[RILL_W_COUNT_INCLUDE_PAD].u.i != 0;
 }
 
-static rill_pool pool_of(const rill_call *call, const rill_shape *x)
+rill_pool rill_pool_of(const rill_call *call, uint32_t input)
 {
+    const rill_shape *x = &call->in[input].shape;
     const rill_window_attrs w = rill_window_read(call->attrs, true);
     const int64_t channels = x->dims[rill_window_channel(w.nchw)];
     rill_pool p = {.images = w.nchw ? x->dims[0] * channels : x->dims[0],
@@ -126,8 +120,8 @@ static rill_pool pool_of(const rill_call *call, const rill_shape *x)
 /* Units of whole output rows, for the ops whose output is y. */
 static void plan_rows(rill_call *call, uint32_t x)
 {
-    plan *p = (plan *)(void *)call->plan.bytes;
-    p->pool = pool_of(call, &call->in[x].shape);
+    rill_pool_plan *p = plan_of(call);
+    p->pool = rill_pool_of(call, x);
     const rill_pool *q = &p->pool;
     const double cells =
         (double)q->w.out * (double)q->channels * (double)q->h.kernel * (double)q->w.kernel;
@@ -138,8 +132,8 @@ static void plan_rows(rill_call *call, uint32_t x)
 /* Units of images, or of bands of one image, for the ops whose output is dx. */
 static void plan_bands(rill_call *call, uint32_t x)
 {
-    plan *p = (plan *)(void *)call->plan.bytes;
-    p->pool = pool_of(call, &call->in[x].shape);
+    rill_pool_plan *p = plan_of(call);
+    p->pool = rill_pool_of(call, x);
     const rill_pool *q = &p->pool;
     const double cells =
         (double)q->w.out * (double)q->channels * (double)q->h.kernel * (double)q->w.kernel;
@@ -176,7 +170,7 @@ static rill_status prepare_avg_gradient(rill_call *call, rill_error *err)
 
 static bool accepts(const rill_call *call, uint32_t x)
 {
-    const rill_pool p = pool_of(call, &call->in[x].shape);
+    const rill_pool p = rill_pool_of(call, x);
     return p.channels >= 4 && p.h.in * p.w.in <= INT32_MAX;
 }
 
@@ -198,7 +192,7 @@ static const rill_pool_loops *loops_of(const rill_task *task)
 /* The rows of a unit; false if there are none. */
 static bool rows_of(const rill_task *task, int64_t *row, int64_t *end)
 {
-    const plan *p = plan_in(task->call);
+    const rill_pool_plan *p = rill_pool_plan_in(task->call);
     *row = task->unit * p->rows;
     *end = rill_min(*row + p->rows, p->pool.images * p->pool.h.out);
     return *row < *end && p->pool.w.out > 0 && p->pool.channels > 0;
@@ -208,7 +202,8 @@ static rill_status run_max(const rill_task *task)
 {
     int64_t row, end;
     if (rows_of(task, &row, &end)) {
-        loops_of(task)->max(&plan_in(task->call)->pool, task->in[0], task->out[0], row, end);
+        loops_of(task)->max(&rill_pool_plan_in(task->call)->pool, task->in[0], task->out[0], row,
+                            end);
     }
     return RILL_OK;
 }
@@ -217,8 +212,8 @@ static rill_status run_pick(const rill_task *task)
 {
     int64_t row, end;
     if (rows_of(task, &row, &end)) {
-        loops_of(task)->max_pick(&plan_in(task->call)->pool, task->in[0], task->in[1], task->out[0],
-                                 row, end);
+        loops_of(task)->max_pick(&rill_pool_plan_in(task->call)->pool, task->in[0], task->in[1],
+                                 task->out[0], row, end);
     }
     return RILL_OK;
 }
@@ -227,7 +222,8 @@ static rill_status run_avg(const rill_task *task)
 {
     int64_t row, end;
     if (rows_of(task, &row, &end)) {
-        loops_of(task)->avg(&plan_in(task->call)->pool, task->in[0], task->out[0], row, end);
+        loops_of(task)->avg(&rill_pool_plan_in(task->call)->pool, task->in[0], task->out[0], row,
+                            end);
     }
     return RILL_OK;
 }
@@ -240,7 +236,7 @@ typedef struct part {
 
 static part part_of(const rill_task *task)
 {
-    const plan *p = plan_in(task->call);
+    const rill_pool_plan *p = rill_pool_plan_in(task->call);
     const rill_window_axis *h = &p->pool.h;
     const int64_t band = task->unit % p->bands, first = band * p->rows;
     part at = {.image = task->unit / p->bands * p->images, .h1 = h->in};
@@ -256,7 +252,7 @@ static rill_status run_max_gradient(const rill_task *task)
 {
     const part at = part_of(task);
     for (int64_t i = at.image; i < at.end; i++) {
-        loops_of(task)->max_gradient(&plan_in(task->call)->pool, task->in[0], task->in[1],
+        loops_of(task)->max_gradient(&rill_pool_plan_in(task->call)->pool, task->in[0], task->in[1],
                                      task->out[0], i, at.h0, at.h1);
     }
     return RILL_OK;
@@ -266,154 +262,11 @@ static rill_status run_avg_gradient(const rill_task *task)
 {
     const part at = part_of(task);
     for (int64_t i = at.image; i < at.end; i++) {
-        loops_of(task)->avg_gradient(&plan_in(task->call)->pool, task->in[0], task->out[0], i,
-                                     at.h0, at.h1);
+        loops_of(task)->avg_gradient(&rill_pool_plan_in(task->call)->pool, task->in[0],
+                                     task->out[0], i, at.h0, at.h1);
     }
     return RILL_OK;
 }
-
-/* ---- reference kernels ----------------------------------------------------------------------- */
-
-/* One window of one channel. */
-typedef struct window {
-    int64_t h0, h1, w0, w1; /* input cells */
-    int64_t y;              /* its element of the output */
-    int64_t x;              /* element (0, 0) of its channel in the input */
-} window;
-
-static window window_of(const rill_pool *p, int64_t image, int64_t oh, int64_t ow, int64_t c)
-{
-    window v;
-    rill_window_cells(&p->h, oh, &v.h0, &v.h1);
-    rill_window_cells(&p->w, ow, &v.w0, &v.w1);
-    v.h0 += oh * p->h.stride - p->h.before;
-    v.h1 += oh * p->h.stride - p->h.before;
-    v.w0 += ow * p->w.stride - p->w.before;
-    v.w1 += ow * p->w.stride - p->w.before;
-    v.y = ((image * p->h.out + oh) * p->w.out + ow) * p->channels + c;
-    v.x = image * p->h.in * p->w.in * p->channels + c;
-    return v;
-}
-
-static int64_t element_of(const rill_pool *p, const window *v, int64_t h, int64_t w)
-{
-    return v->x + (h * p->w.in + w) * p->channels;
-}
-
-static int64_t divisor(const rill_pool *p, int64_t oh, int64_t ow)
-{
-    return rill_pool_count(&p->h, oh, p->include_pad) * rill_pool_count(&p->w, ow, p->include_pad);
-}
-
-#define EACH_WINDOW(p, image, oh, ow, c)            \
-    for (int64_t oh = 0; oh < (p)->h.out; oh++)     \
-        for (int64_t ow = 0; ow < (p)->w.out; ow++) \
-            for (int64_t c = 0; c < (p)->channels; c++)
-#define EACH_CELL(v, i, j)                    \
-    for (int64_t i = (v).h0; i < (v).h1; i++) \
-        for (int64_t j = (v).w0; j < (v).w1; j++)
-
-#define REFERENCE(TYPE, T)                                                                    \
-    static int64_t argmax_##T(const rill_pool *p, const window *v, const TYPE *x)             \
-    {                                                                                         \
-        int64_t best = element_of(p, v, v->h0, v->w0);                                        \
-        EACH_CELL(*v, h, w)                                                                   \
-        {                                                                                     \
-            const int64_t at = element_of(p, v, h, w);                                        \
-            if (x[at] > x[best] || (x[at] != x[at] && x[best] == x[best])) best = at;         \
-        }                                                                                     \
-        return best;                                                                          \
-    }                                                                                         \
-    static void max_##T(const rill_pool *p, int64_t image, const void *const *in, void *out)  \
-    {                                                                                         \
-        EACH_WINDOW(p, image, oh, ow, c)                                                      \
-        {                                                                                     \
-            const window v = window_of(p, image, oh, ow, c);                                  \
-            ((TYPE *)out)[v.y] = ((const TYPE *)in[0])[argmax_##T(p, &v, in[0])];             \
-        }                                                                                     \
-    }                                                                                         \
-    static void pick_##T(const rill_pool *p, int64_t image, const void *const *in, void *out) \
-    {                                                                                         \
-        EACH_WINDOW(p, image, oh, ow, c)                                                      \
-        {                                                                                     \
-            const window v = window_of(p, image, oh, ow, c);                                  \
-            ((TYPE *)out)[v.y] = ((const TYPE *)in[1])[argmax_##T(p, &v, in[0])];             \
-        }                                                                                     \
-    }                                                                                         \
-    static void max_gradient_##T(const rill_pool *p, int64_t image, const void *const *in,    \
-                                 void *out)                                                   \
-    {                                                                                         \
-        const int64_t n = p->h.in * p->w.in * p->channels;                                    \
-        memset((TYPE *)out + image * n, 0, (size_t)n * sizeof(TYPE));                         \
-        EACH_WINDOW(p, image, oh, ow, c)                                                      \
-        {                                                                                     \
-            const window v = window_of(p, image, oh, ow, c);                                  \
-            ((TYPE *)out)[argmax_##T(p, &v, in[0])] += ((const TYPE *)in[1])[v.y];            \
-        }                                                                                     \
-    }                                                                                         \
-    static void avg_##T(const rill_pool *p, int64_t image, const void *const *in, void *out)  \
-    {                                                                                         \
-        EACH_WINDOW(p, image, oh, ow, c)                                                      \
-        {                                                                                     \
-            const window v = window_of(p, image, oh, ow, c);                                  \
-            TYPE sum = 0;                                                                     \
-            EACH_CELL(v, h, w) sum += ((const TYPE *)in[0])[element_of(p, &v, h, w)];         \
-            ((TYPE *)out)[v.y] = sum / (TYPE)divisor(p, oh, ow);                              \
-        }                                                                                     \
-    }                                                                                         \
-    static void avg_gradient_##T(const rill_pool *p, int64_t image, const void *const *in,    \
-                                 void *out)                                                   \
-    {                                                                                         \
-        const int64_t n = p->h.in * p->w.in * p->channels;                                    \
-        memset((TYPE *)out + image * n, 0, (size_t)n * sizeof(TYPE));                         \
-        EACH_WINDOW(p, image, oh, ow, c)                                                      \
-        {                                                                                     \
-            const window v = window_of(p, image, oh, ow, c);                                  \
-            const TYPE share = ((const TYPE *)in[0])[v.y] / (TYPE)divisor(p, oh, ow);         \
-            EACH_CELL(v, h, w)((TYPE *)out)[element_of(p, &v, h, w)] += share;                \
-        }                                                                                     \
-    }
-REFERENCE(float, f32)
-REFERENCE(double, f64)
-
-/* A unit of a reference kernel is an image. */
-static void prepare_reference(rill_call *call, uint32_t x)
-{
-    plan *p = (plan *)(void *)call->plan.bytes;
-    p->pool = pool_of(call, &call->in[x].shape);
-    call->units[0] = p->pool.images > 0 ? p->pool.images : 1;
-    call->keeps_inputs = true;
-}
-
-static rill_status prepare_reference_x(rill_call *call, rill_error *err)
-{
-    (void)err;
-    prepare_reference(call, 0);
-    return RILL_OK;
-}
-
-static rill_status prepare_reference_like(rill_call *call, rill_error *err)
-{
-    (void)err;
-    prepare_reference(call, 1);
-    return RILL_OK;
-}
-
-#define RUN_REFERENCE(NAME)                                                         \
-    static rill_status reference_##NAME(const rill_task *task)                      \
-    {                                                                               \
-        const rill_pool *p = &plan_in(task->call)->pool;                            \
-        const bool f32 = task->call->in[0].dtype == RILL_F32;                       \
-        if (task->unit < p->images) {                                               \
-            (f32 ? NAME##_f32 : NAME##_f64)(p, task->unit, task->in, task->out[0]); \
-        }                                                                           \
-        return RILL_OK;                                                             \
-    }
-RUN_REFERENCE(max)
-RUN_REFERENCE(pick)
-RUN_REFERENCE(max_gradient)
-RUN_REFERENCE(avg)
-RUN_REFERENCE(avg_gradient)
 
 /* ---- gradients ------------------------------------------------------------------------------- */
 
@@ -522,16 +375,17 @@ static const rill_port avg_gradient_inputs[] = {
         }                                                                             \
     }
 static const rill_kernel max_kernels[] =
-    KERNELS(accepts_x, prepare_rows, run_max, prepare_reference_x, reference_max);
-static const rill_kernel pick_kernels[] =
-    KERNELS(accepts_x, prepare_rows, run_pick, prepare_reference_x, reference_pick);
-static const rill_kernel max_gradient_kernels[] = KERNELS(
-    accepts_x, prepare_max_gradient, run_max_gradient, prepare_reference_x, reference_max_gradient);
+    KERNELS(accepts_x, prepare_rows, run_max, rill_pool_reference_prepare, rill_pool_reference_max);
+static const rill_kernel pick_kernels[] = KERNELS(
+    accepts_x, prepare_rows, run_pick, rill_pool_reference_prepare, rill_pool_reference_pick);
+static const rill_kernel max_gradient_kernels[] =
+    KERNELS(accepts_x, prepare_max_gradient, run_max_gradient, rill_pool_reference_prepare,
+            rill_pool_reference_max_gradient);
 static const rill_kernel avg_kernels[] =
-    KERNELS(accepts_x, prepare_rows, run_avg, prepare_reference_x, reference_avg);
+    KERNELS(accepts_x, prepare_rows, run_avg, rill_pool_reference_prepare, rill_pool_reference_avg);
 static const rill_kernel avg_gradient_kernels[] =
-    KERNELS(accepts_like, prepare_avg_gradient, run_avg_gradient, prepare_reference_like,
-            reference_avg_gradient);
+    KERNELS(accepts_like, prepare_avg_gradient, run_avg_gradient, rill_pool_reference_prepare_like,
+            rill_pool_reference_avg_gradient);
 
 /* Expected values from PyTorch. */
 static const rill_op_case max_cases[] = {
