@@ -49,11 +49,6 @@ typedef struct rill_draw_options {
      * "not computed". Small tensors are written in full, others as statistics. */
     const rill_tensor *const *values;
     size_t n_values; /* 0: no run */
-    /* A number for each node, such as the time that it took: boxes are coloured by it. NAN: none.
-     * `heat_unit` is written behind it. */
-    const double *heat;
-    size_t n_heat;
-    const char *heat_unit;
     /* Where the graph came from did not make a whole one: what is missing is drawn too, and the
      * error with it. NULL: the graph is all there is. */
     const rill_draft *draft;
@@ -62,7 +57,7 @@ typedef struct rill_draw_options {
 #define RILL_DRAW_OPTIONS_INIT                                                                   \
     {                                                                                            \
         sizeof(rill_draw_options), RILL_DRAW_ALL, RILL_DRAW_DOWN, 40, NULL, NULL, 0, 0, NULL, 1, \
-            NULL, 0, NULL, 0, NULL, 0, NULL, NULL, NULL                                          \
+            NULL, 0, NULL, 0, NULL, NULL                                                         \
     }
 
 /* The graph as SVG, as a new string: free it with rill_string_free. It is one <svg> element with

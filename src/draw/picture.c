@@ -15,7 +15,6 @@ void *rill_picture_alloc(rill_picture *p, size_t n, size_t size)
 static rill_box *add_box(rill_picture *p, rill_box box)
 {
     box.twin = RILL_NO_BOX;
-    box.heat = RILL_NO_HEAT;
     if (!rill_grow(p->g->ctx, &p->boxes, &p->cap_boxes, p->n_boxes + 1, sizeof box)) return NULL;
     p->boxes[p->n_boxes] = box;
     return &p->boxes[p->n_boxes++];
@@ -56,8 +55,6 @@ static void count_node(rill_picture *p, size_t i, rill_box *b)
     const rill_node_s *n = &p->g->nodes[i];
     if (n->op) b->n_nodes++;
     if (is_parameter(n)) b->parameters += elements_of(p->g, n);
-    if (i < p->o.n_heat && !isnan(p->o.heat[i]))
-        b->heat = (isnan(b->heat) ? 0 : b->heat) + p->o.heat[i];
 }
 
 static rill_box *box_of_group(rill_picture *p, uint32_t *of_group, size_t i)
@@ -142,7 +139,6 @@ static void mark_boxes(rill_picture *p)
             of = node == RILL_NO_BOX ? -1 : (int64_t)node;
         }
         if (of >= 0) b->twin = p->box[p->whole[of]];
-        if (b->heat > p->heat_most) p->heat_most = b->heat;
     }
 }
 

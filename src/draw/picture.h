@@ -12,11 +12,8 @@
 #include "graph/graph.h"
 #include "rill/draw.h"
 
-#include <math.h>
-
 #define RILL_NO_BOX UINT32_MAX
 #define RILL_BOX_LINES 16
-#define RILL_NO_HEAT NAN
 
 typedef enum rill_box_kind {
     RILL_BOX_INPUT,
@@ -44,7 +41,6 @@ typedef struct rill_box {
     uint32_t twin;   /* whose gradient or update it is: a box, or RILL_NO_BOX */
     bool output;
     bool wrong;  /* the error is about it */
-    double heat; /* RILL_NO_HEAT: none */
 } rill_box;
 
 typedef struct rill_arrow {
@@ -79,7 +75,6 @@ typedef struct rill_picture {
     } * groups;
     size_t n_groups, cap_groups;
     int64_t parameters; /* of the whole graph */
-    double heat_most;   /* of the boxes */
     const char *title, *summary;
     const char *problem; /* of a graph that is not whole, where no box has it; else NULL */
 } rill_picture;

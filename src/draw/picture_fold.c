@@ -1,8 +1,8 @@
 /* Which nodes are put together into one box.
  *
- * The forward part is folded by scopes and runs: all are shut but the root, and then opened, the
- * outermost and smallest first, as long as the boxes are not too many; runs are not. If even the
- * root has too many nodes, stretches of its nodes become groups. The gradient of what is one box of
+ * The forward part is folded by scopes and runs: all are shut but the root, and then opened, one
+ * depth after the other, as long as the boxes are not too many; runs are not. If even the root has
+ * too many nodes, stretches of its nodes become groups. The gradient of what is one box of
  * the forward part is one box, and so is the update of a variable.
  */
 #include "draw/scopes.h"
@@ -110,28 +110,27 @@ static size_t count_boxes(const rill_scopes *t)
     return n;
 }
 
-/* Opens what may be opened, within the number of boxes. */
+/* Opens all scopes of one depth after the other, as long as the boxes are not too many: a picture
+ * in which one block is open and its neighbour is not says that they differ. */
 static void open_scopes(rill_scopes *t, size_t most, bool runs)
 {
-    size_t boxes = count_boxes(t);
-    while (boxes < most) {
-        uint32_t best = RILL_NO_BOX;
-        size_t growth = 0;
-        for (uint32_t i = 1; i < t->n; i++) {
-            const rill_scope *s = &t->s[i];
-            const size_t more = s->n_nodes + s->n_children - 1;
-            if (s->open || s->shut || (s->run && !runs) || !s->n_inside || boxes + more > most ||
-                !is_seen(t, i))
-                continue;
-            if (best != RILL_NO_BOX &&
-                (s->depth > t->s[best].depth || (s->depth == t->s[best].depth && more >= growth)))
-                continue;
-            best = i;
-            growth = more;
-        }
-        if (best == RILL_NO_BOX) return;
-        t->s[best].open = true;
-        boxes += growth;
+    uint32_t deepest = 0;
+    for (uint32_t i = 0; i < t->n; i++)
+        if (t->s[i].depth > deepest) deepest = t->s[i].depth;
+    for (uint32_t depth = 1; depth <= deepest; depth++) {
+        size_t boxes = count_boxes(t);
+        for (int open = 0; open < 2; open++)
+            for (uint32_t i = (uint32_t)t->n; i-- > 1;) { /* a run comes behind what is in it */
+                rill_scope *s = &t->s[i];
+                if (s->depth != depth || s->open || s->shut || (s->run && !runs) || !s->n_inside ||
+                    !is_seen(t, i))
+                    continue;
+                if (open)
+                    s->open = true;
+                else
+                    boxes += s->n_nodes + s->n_children - 1;
+                if (boxes > most) return;
+            }
     }
 }
 

@@ -30,8 +30,7 @@ static uint32_t add_box(rill_picture *p, const char *name, size_t number, bool w
                         .node = number,
                         .name = name,
                         .twin = RILL_NO_BOX,
-                        .wrong = wrong,
-                        .heat = RILL_NO_HEAT};
+                        .wrong = wrong};
     if (!rill_grow(p->g->ctx, &p->boxes, &p->cap_boxes, p->n_boxes + 1, sizeof b))
         return RILL_NO_BOX;
     p->boxes[p->n_boxes] = b;

@@ -363,12 +363,6 @@ static void write_box(writer *w, rill_box *b)
         write_source(w, b, n);
     }
     write_values(w, b);
-    if (!isnan(b->heat)) {
-        add_number(&w->t, b->heat);
-        rill_text_add(&w->t, "%s%s", w->p->o.heat_unit ? " " : "",
-                      w->p->o.heat_unit ? w->p->o.heat_unit : "");
-        end_line(w, b);
-    }
 }
 
 static void write_arrow(writer *w, rill_arrow *a)

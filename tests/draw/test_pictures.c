@@ -192,7 +192,7 @@ static void test_scopes_fold_and_unfold(void **state)
     char *text = svg(g, &o);
     drawn(text, "data-name=\"block3/product\"", 1);
     drawn(text, "× 24", 0);
-    drawn(text, "<g class=\"node ", 40); /* there is room for a few more */
+    drawn(text, "data-kind=\"group\"", 23);
     rill_string_free(NULL, text);
     o.n_unfold = 0, o.fold = &name, o.n_fold = 1, o.most_boxes = 0;
     text = svg(g, &o);
