@@ -205,6 +205,24 @@ static void test_show(void **state)
     said(command_out, "  b0 -> b4 [label=\"f32[batch,3]\"];\n");
     said(command_out, "\n}\n");
     ran(0, "rill show regression.json --expand --format dot");
+    ran(0, "rill show regression.json --format svg -o a.svg && grep -c '<g class=\"node ' a.svg");
+    printed("8\n", "");
+    ran(0, "rill show xor.json --train-step --after fuse --format svg | grep -c 'data-op=\"fused'");
+    ran(0, "rill show xor.json --level 0 | grep dense; rill show xor.json --only hidden --hide "
+           "variable "
+           "--format svg | grep -c '<g class=\"node '");
+    printed("3\n", "");
+    ran(0, "rill show xor.json --input 'x=[[0,1]]' --input 'y=[1]' --format svg");
+    said(command_out, ">0  1</text>");
+    ran(2, "rill show xor.json --after fues --format svg");
+    said(command_err, "--after: unknown pass \"fues\"; did you mean \"fuse\"?");
+    ran(2, "rill show xor.json --after fuse --level 0 --format svg");
+    said(command_err, "the pass \"fuse\" does not run at level 0");
+    ran(2, "sed 's/\\[8, 2\\]/[7, 2]/' xor.json >bad.json; rill show bad.json --format svg -o "
+           "bad.svg");
+    said(command_err, "bad.json:18:5: nodes[1] \"logits\": dense: ");
+    ran(0, "grep -c 'class=\"node missing wrong\"' bad.svg");
+    ran(2, "rill show bad.json");
     ran(2, "rill show regression.json --format tex");
     printed("", "rill show: --format: expected text, svg or dot, got \"tex\"\n");
 }
