@@ -114,7 +114,8 @@ static void cost_fused(const rill_call *call, double *flops, double *bytes)
 
 typedef struct plan {
     rill_form_kind kind;
-    const void *form; /* the plan of the form; of a map, the map */
+    bool pattern;     /* the body has a loop of its own */
+    const void *form; /* the plan of the pattern or form; of a map, the map */
     int64_t count;
 } plan;
 
@@ -168,6 +169,9 @@ static rill_status prepare_form(rill_call *call, const typed_body *b, plan *p, r
     const bool heavy = is_heavy(&b->body);
     const rill_fusing u = {
         .call = call, .form = form, .heavy = heavy, .streams = bytes > STREAMED && !heavy};
+    RILL_TRY(rill_fused_pattern_prepare(&u, &p->form, err));
+    p->pattern = p->form != NULL;
+    if (p->pattern) return RILL_OK;
     switch (form->kind) {
     case RILL_FORM_ROWS:
         return rill_fused_rows_prepare(&u, &p->form, err);
@@ -191,7 +195,9 @@ static rill_status prepare_fused(rill_call *call, rill_error *err)
 static rill_status run_fused(const rill_task *task)
 {
     const plan *p = (const plan *)(const void *)task->call->plan.bytes;
-    if (p->kind == RILL_FORM_ROWS) {
+    if (p->pattern) {
+        rill_fused_pattern_run(p->form, task);
+    } else if (p->kind == RILL_FORM_ROWS) {
         rill_fused_rows_run(p->form, task);
     } else if (p->kind == RILL_FORM_REDUCE) {
         rill_fused_reduce_run(p->form, task);

@@ -82,6 +82,9 @@ typedef struct rill_fusing {
 /* Whether output 0, of this index and type, may lie on an input. */
 bool rill_fused_may_overwrite(const rill_call *call, uint32_t output);
 
+/* Bodies that have loops of their own. *plan is NULL for the others. */
+rill_status rill_fused_pattern_prepare(const rill_fusing *f, const void **plan, rill_error *err);
+void rill_fused_pattern_run(const void *plan, const rill_task *task);
 /* Each puts its plan into *plan and sets phases, units and scratch. */
 rill_status rill_fused_rows_prepare(const rill_fusing *f, const void **plan, rill_error *err);
 void rill_fused_rows_run(const void *plan, const rill_task *task);

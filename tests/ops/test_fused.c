@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-enum { MAX_IN = 6, MAX_OUT = 6 };
+enum { MAX_IN = 10, DRAWN_IN = 6, MAX_OUT = 6 };
 
 /* ---- running both ---------------------------------------------------------------------------- */
 
@@ -189,7 +189,7 @@ static void draw_inputs(draw *d)
 {
     static const rill_dtype dtypes[] = {RILL_F32, RILL_F32, RILL_F32, RILL_F64,
                                         RILL_I32, RILL_I64, RILL_U8,  RILL_BOOL};
-    d->n_in = 1 + below(d, MAX_IN);
+    d->n_in = 1 + below(d, DRAWN_IN);
     for (uint32_t k = 0; k < d->n_in; k++) {
         d->in[k] = (rill_type){dtypes[below(d, RILL_LEN(dtypes))], d->space};
         if (k == 0 || below(d, 3) == 0) continue;
@@ -399,6 +399,46 @@ static void test_what_is_the_same_in_all_tiles_keeps_its_place(void **state)
 }
 
 /* ---- refusals -------------------------------------------------------------------------------- */
+
+/* Bodies that have loops of their own, of sizes around every boundary. */
+static void test_patterns(void **state)
+{
+    static const struct {
+        const char *body, *inputs; /* x: the whole shape, 1: one element, r: a row */
+    } maps[] = {
+        {"mul $0, $1; mul $2, $3; add %0, %1; square $2; mul $4, $5; mul %3, $6; add %4, %5; sqrt "
+         "%6; add %7, $7; mul %2, $8; div %9, %8; sub $9, %10 -> %2, %6, %11",
+         "x1x1x1111x"},
+        {"square $0; mul $1, $2; mul %0, $3; add %1, %2; sqrt %3; add %4, $4; mul $0, $5; div %6, "
+         "%5; sub $6, %7 -> %3, %8",
+         "xx1111x"},
+        {"mul $0, $1; erf %0; mul $0, $2; add $3, %1; mul %2, %3 -> %4", "x111"},
+        {"square $0; mul $1, %0; add $2, %1; mul $3, $0; mul %3, %2; sigmoid %4; mul $0, %5 -> %6",
+         "x111"},
+        {"reduce_max $0 {axes=[-1], keepdims=true}; sub $0, %0; exp %1; reduce_sum %2 {axes=[-1], "
+         "keepdims=true}; div %2, %3 -> %4",
+         "x"},
+        {"reduce_sum $0 {axes=[-1], keepdims=true}; mul %0, $1; sub $0, %1; square %2; reduce_sum "
+         "%3 {axes=[-1], keepdims=true}; mul %4, $1; add %5, $2; rsqrt %6; mul %2, %7; mul %8, $3; "
+         "add %9, $4 -> %10",
+         "x11rr"},
+    };
+    static const int64_t sizes[][2] = {{1, 1},   {1, 17},    {3, 255},  {5, 256},  {1, 257},
+                                       {9, 300}, {40, 1024}, {3, 4096}, {2, 4097}, {0, 256}};
+    (void)state;
+    for (size_t k = 0; k < RILL_LEN(maps); k++) {
+        for (size_t s = 0; s < RILL_LEN(sizes); s++) {
+            rill_type in[MAX_IN];
+            const uint32_t n_in = (uint32_t)strlen(maps[k].inputs);
+            for (uint32_t i = 0; i < n_in; i++)
+                in[i] = (rill_type){RILL_F32, maps[k].inputs[i] == 'x'
+                                                  ? RILL_SHAPE(sizes[s][0], sizes[s][1])
+                                              : maps[k].inputs[i] == 'r' ? RILL_SHAPE(sizes[s][1])
+                                                                         : RILL_SCALAR};
+            assert_true(check_body(maps[k].body, in, n_in, 100 * k + s));
+        }
+    }
+}
 
 static void check_refused(const char *body, const rill_type *in, uint32_t n_in, const char *why)
 {
@@ -640,6 +680,7 @@ int main(void)
         cmocka_unit_test(test_maps),
         cmocka_unit_test(test_reductions),
         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_patterns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,11 +4,7 @@
  * after the last whole line are stored as usual. */
 #include "ops/kernels/fused.h"
 
-#include <math.h>
-
-#if defined(__SSE2__)
-#include <immintrin.h>
-#endif
+#include "ops/kernels/wide.h"
 
 typedef uint8_t __attribute__((may_alias)) bits_1;
 typedef uint32_t __attribute__((may_alias)) bits_4;
@@ -36,13 +32,6 @@ static void stream_bytes(unsigned char *to, const unsigned char *from, size_t n)
     memcpy(to, from, n);
 }
 
-static void fence(void)
-{
-#if defined(__SSE2__)
-    _mm_sfence();
-#endif
-}
-
 #define MOVES(SIZE)                                                                           \
     static void fill_##SIZE(void *out, const void *const *in, const void *param, int64_t n)   \
     {                                                                                         \
@@ -68,27 +57,6 @@ MOVES(8)
 /* ---- chains ---------------------------------------------------------------------------------- */
 
 #define VECTORS 8 /* in the accumulator */
-#if defined(__AVX512F__)
-#define WIDE 64
-#define WIDE_SQRT_f32(x) ((__typeof__(x))_mm512_sqrt_ps((__m512)(x)))
-#define WIDE_SQRT_f64(x) ((__typeof__(x))_mm512_sqrt_pd((__m512d)(x)))
-#define WIDE_STREAM(to, x) _mm512_stream_si512((void *)(to), (__m512i)(x))
-#elif defined(__AVX2__)
-#define WIDE 32
-#define WIDE_SQRT_f32(x) ((__typeof__(x))_mm256_sqrt_ps((__m256)(x)))
-#define WIDE_SQRT_f64(x) ((__typeof__(x))_mm256_sqrt_pd((__m256d)(x)))
-#define WIDE_STREAM(to, x) _mm256_stream_si256((void *)(to), (__m256i)(x))
-#elif defined(__SSE2__)
-#define WIDE 16
-#define WIDE_SQRT_f32(x) ((__typeof__(x))_mm_sqrt_ps((__m128)(x)))
-#define WIDE_SQRT_f64(x) ((__typeof__(x))_mm_sqrt_pd((__m128d)(x)))
-#define WIDE_STREAM(to, x) _mm_stream_si128((void *)(to), (__m128i)(x))
-#else
-#define WIDE 8
-#define WIDE_SQRT_f32(x) ((__typeof__(x)){sqrtf((x)[0]), sqrtf((x)[1])})
-#define WIDE_SQRT_f64(x) ((__typeof__(x)){sqrt((x)[0])})
-#define WIDE_STREAM(to, x) (*(__typeof__(x) *)(void *)(to) = (x))
-#endif
 #define LANE_SQRT_f32(x) ((__typeof__(x)){sqrtf((x)[0])})
 #define LANE_SQRT_f64(x) ((__typeof__(x)){sqrt((x)[0])})
 #define LANE_STREAM(to, x) (*(__typeof__(x) *)(void *)(to) = (x))
@@ -209,6 +177,6 @@ const rill_fused_kernels RILL_LEVELED(rill_fused) = {
     .fill = BY_SIZE(fill),
     .copy = BY_SIZE(copy),
     .stream = BY_SIZE(stream),
-    .fence = fence,
+    .fence = wide_fence,
     .chain = {[RILL_F32] = chain_f32, [RILL_F64] = chain_f64},
 };
