@@ -152,6 +152,10 @@ static void write_op(writer *w, rill_box *b, const rill_node_s *n)
     if (!named) end_line(w, b);
     add_attrs(w, n);
     end_line(w, b);
+    if (n->gradient_of < 0) return;
+    rill_text_add(&w->t, "of ");
+    add_short(&w->t, w->p->g->nodes[w->p->whole[n->gradient_of]].name, LONGEST_NAME, true);
+    end_line(w, b);
 }
 
 static void write_source(writer *w, rill_box *b, const rill_node_s *n)

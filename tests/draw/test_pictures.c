@@ -132,6 +132,7 @@ static void test_parts_of_a_training_step(void **state)
     text = svg(g, &o);
     drawn(text, "class=\"node gradient\"", 15); /* now there is room */
     drawn(text, "class=\"node forward\"", 0);
+    drawn(text, ">of loss</text>", 7);
     drawn(text, "class=\"node outside\"", 8);
     rill_string_free(NULL, text);
     const char *everything = "*";
