@@ -4,7 +4,8 @@
  * the same at every instruction-set level and depends on the length alone, so all levels give the
  * same bits. Many short lines, one after another, have 4 lanes. A maximum or minimum keeps its
  * first operand unless the second is strictly better or NaN, so a NaN once met stays. Integer sums
- * wrap: they are done unsigned. */
+ * wrap: they are done unsigned. Rows and merges are written in vectors, since compilers do not turn
+ * the choices of maxima into vector code. */
 #include "ops/kernels/reduce.h"
 
 #include <math.h>
@@ -89,26 +90,47 @@
     }                                                                                              \
     static void merge_##name(void *a, const void *b, int64_t n)                                    \
     {                                                                                              \
-        T *restrict p = a;                                                                         \
-        const T *restrict q = b;                                                                   \
-        for (int64_t i = 0; i < n; i++) p[i] = (T)SCALAR_##OP(p[i], q[i]);                         \
+        enum { STEP = VECTOR_BYTES / sizeof(T) };                                                  \
+        T *p = a;                                                                                  \
+        const T *q = b;                                                                            \
+        int64_t i = 0;                                                                             \
+        for (; i + STEP <= n; i += STEP) {                                                         \
+            const vec_##name x = *(const vec_##name *)(p + i), y = *(const vec_##name *)(q + i);   \
+            *(vec_##name *)(p + i) = VECTOR_##OP(vec_##name, x, y);                                \
+        }                                                                                          \
+        for (; i < n; i++) p[i] = (T)SCALAR_##OP(p[i], q[i]);                                      \
+    }                                                                                              \
+    static inline vec_##name pair_##name(const void *const *rows, int r, int64_t i)                \
+    {                                                                                              \
+        const vec_##name x = *(const vec_##name *)((const T *)rows[r] + i);                        \
+        const vec_##name y = *(const vec_##name *)((const T *)rows[r + 1] + i);                    \
+        return VECTOR_##OP(vec_##name, x, y);                                                      \
     }                                                                                              \
     static void rows_##name(void *out, const void *const *rows, int n_rows, int64_t n)             \
     {                                                                                              \
-        T *restrict y = out;                                                                       \
+        enum { STEP = VECTOR_BYTES / sizeof(T) };                                                  \
+        T *y = out;                                                                                \
         if (n_rows < RILL_REDUCE_ROWS) {                                                           \
             memcpy(y, rows[0], (size_t)n * sizeof(T));                                             \
             for (int r = 1; r < n_rows; r++) merge_##name(y, rows[r], n);                          \
             return;                                                                                \
         }                                                                                          \
-        const T *r0 = rows[0], *r1 = rows[1], *r2 = rows[2], *r3 = rows[3];                        \
-        const T *r4 = rows[4], *r5 = rows[5], *r6 = rows[6], *r7 = rows[7];                        \
-        for (int64_t i = 0; i < n; i++) {                                                          \
-            T a = (T)SCALAR_##OP(r0[i], r1[i]), b = (T)SCALAR_##OP(r2[i], r3[i]);                  \
-            T c = (T)SCALAR_##OP(r4[i], r5[i]), d = (T)SCALAR_##OP(r6[i], r7[i]);                  \
-            a = (T)SCALAR_##OP(a, b);                                                              \
-            c = (T)SCALAR_##OP(c, d);                                                              \
-            y[i] = (T)SCALAR_##OP(a, c);                                                           \
+        int64_t i = 0;                                                                             \
+        for (; i + STEP <= n; i += STEP) {                                                         \
+            const vec_##name a = pair_##name(rows, 0, i), b = pair_##name(rows, 2, i);             \
+            const vec_##name c = pair_##name(rows, 4, i), d = pair_##name(rows, 6, i);             \
+            const vec_##name ab = VECTOR_##OP(vec_##name, a, b);                                   \
+            const vec_##name cd = VECTOR_##OP(vec_##name, c, d);                                   \
+            *(vec_##name *)(y + i) = VECTOR_##OP(vec_##name, ab, cd);                              \
+        }                                                                                          \
+        for (; i < n; i++) {                                                                       \
+            T x[RILL_REDUCE_ROWS];                                                                 \
+            for (int r = 0; r < RILL_REDUCE_ROWS; r++) x[r] = ((const T *)rows[r])[i];             \
+            for (int half = 1; half < RILL_REDUCE_ROWS; half *= 2) {                               \
+                for (int r = 0; r < RILL_REDUCE_ROWS; r += 2 * half)                               \
+                    x[r] = (T)SCALAR_##OP(x[r], x[r + half]);                                      \
+            }                                                                                      \
+            y[i] = x[0];                                                                           \
         }                                                                                          \
     }
 
