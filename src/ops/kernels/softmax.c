@@ -3,6 +3,7 @@
  * all end. Where the maximum is infinite or NaN, so that x - max is NaN, the whole row becomes NaN.
  * Columns are summed in their order. */
 #include "ops/kernels/softmax.h"
+#include "ops/kernels/patterns.h"
 #include "ops/kernels/vector_math.h"
 #include "ops/kernels/vector_math_f64.h"
 
@@ -120,7 +121,20 @@ enum { LANES = 16 };
 SOFTMAX(float, vector_exp, vector_log, f32)
 SOFTMAX(double, vector_exp_f64, vector_log_f64, f64)
 
+/* Long rows are those of the fused formula. */
+static void all_rows_f32(void *out, const void *in, int64_t rows, int64_t n, bool take_log)
+{
+    enum { LONG = 256 };
+    if (take_log || n < LONG) {
+        rows_f32(out, in, rows, n, take_log);
+        return;
+    }
+    void *const y[1] = {out};
+    const void *const x[1] = {in};
+    RILL_LEVELED(rill_patterns).loops[RILL_PATTERN_softmax](y, x, rows, n, false);
+}
+
 const rill_softmax_kernels RILL_LEVELED(rill_softmax_loops) = {
-    .f32 = {rows_f32, columns_f32},
+    .f32 = {all_rows_f32, columns_f32},
     .f64 = {rows_f64, columns_f64},
 };
