@@ -128,12 +128,20 @@ static void gelu_tanh(void *const *out, const void *const *in, int64_t count, in
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 /* The lanes of a long line of kernels/reduce.c, by halving. */
-static float sum_lanes(float s[LANES])
+static inline float sum_lanes(float *s, int lanes)
 {
-    for (int half = LANES / 2; half > 0; half /= 2) {
+    for (int half = lanes / 2; half > 0; half /= 2) {
         for (int j = 0; j < half; j++) s[j] += s[j + half];
     }
     return s[0];
+}
+
+/* The first steps of that, down to one vector. */
+static inline void halve(wide acc[LANES / STEP])
+{
+    for (int half = LANES / STEP / 2; half > 0; half /= 2) {
+        for (int v = 0; v < half; v++) acc[v] += acc[v + half];
+    }
 }
 
 /* Asks for what lies n elements behind x, LANES of them. */
@@ -165,7 +173,7 @@ static void softmax(void *const *out, const void *const *in, int64_t count, int6
             y[i + j] = vector_exp(x[i + j] - max);
             s[j] += y[i + j];
         }
-        const float sum = sum_lanes(s);
+        const float sum = sum_lanes(s, LANES);
         for (i = 0; i < n; i++) y[i] /= sum;
     }
 }
@@ -195,9 +203,10 @@ static inline __attribute__((always_inline)) void layer_norm_run(void *const *ou
                 acc[v] += d * d;
             }
         }
+        if (i == n) halve(acc);
         memcpy(s, acc, sizeof s);
         for (int j = 0; j < n - i; j++) s[j] += (x[i + j] - mean) * (x[i + j] - mean);
-        const float unit = 1.0f / sqrtf(sum_lanes(s) * share + epsilon);
+        const float unit = 1.0f / sqrtf(sum_lanes(s, i == n ? STEP : LANES) * share + epsilon);
         for (i = 0; i + STEP <= n; i += STEP) NORMALIZE(wide, PUT_WIDE);
         for (; i < n; i++) NORMALIZE(float, PUT);
     }
