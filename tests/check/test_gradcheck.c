@@ -780,6 +780,48 @@ static void test_graph_to_f64(void **state)
     rill_graph_destroy(g);
 }
 
+/* The copy in f64, and a formula, with the n-th allocation failing; true once none failed. */
+static bool copy_failing(size_t n)
+{
+    counting c = {0};
+    rill_allocator a = RILL_ALLOCATOR_INIT;
+    a.user = &c;
+    a.alloc = counting_alloc;
+    a.release = counting_release;
+    rill_context_options o = RILL_CONTEXT_OPTIONS_INIT;
+    o.allocator = &a;
+    rill_context *ctx;
+    rill_graph *g, *wide;
+    assert_int_equal(rill_context_create(&o, &ctx, NULL), RILL_OK);
+    assert_int_equal(rill_graph_create(ctx, "test", &g, NULL), RILL_OK);
+    rill_value x = rill_input(g, "x", RILL_F32, RILL_SHAPE(2, 2));
+    rill_value w = rill_variable_of(g, "w", RILL_F32, RILL_SHAPE(2, 2), RILL_INIT_ORTHOGONAL);
+    rill_value y = rill_dense(rill_named(g, "y"), x, w, RILL_NONE, "tanh");
+    char *text;
+    rill_error err;
+    c.fail_at = c.calls + n;
+    rill_status status = rill_graph_to_f64(g, &wide, &err);
+    if (status == RILL_OK)
+        status = rill_graph_node_formula(g, (size_t)rill_value_node(g, y), NULL, NULL, &text, &err);
+    bool failed = c.calls >= c.fail_at;
+    assert_int_equal(status, failed ? RILL_ERR_NOMEM : RILL_OK);
+    if (!failed) assert_string_equal(text, "y = tanh(x w)");
+    if (!failed) rill_string_free(ctx, text);
+    rill_graph_destroy(wide);
+    rill_graph_destroy(g);
+    rill_context_destroy(ctx);
+    assert_int_equal(c.live, 0);
+    return !failed;
+}
+
+static void test_every_allocation_of_a_copy_may_fail(void **state)
+{
+    (void)state;
+    size_t n = 1;
+    while (!copy_failing(n)) n++;
+    assert_true(n > 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -799,6 +841,7 @@ int main(void)
         cmocka_unit_test(test_nan_fails),
         cmocka_unit_test(test_data_of_an_f32_model),
         cmocka_unit_test(test_graph_to_f64),
+        cmocka_unit_test(test_every_allocation_of_a_copy_may_fail),
         cmocka_unit_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
