@@ -367,25 +367,26 @@ static const rill_port avg_gradient_inputs[] = {
     PORT("like", RILL_PORT_SHAPE_ONLY, "the shape of avg_pool2d's x"),
 };
 
-#define KERNELS(accepts_, prepare_, run_, prepare_reference_, run_reference_)         \
-    {                                                                                 \
-        {.name = "channels", .accepts = accepts_, .prepare = prepare_, .run = run_},  \
-        {                                                                             \
-            .name = "reference", .prepare = prepare_reference_, .run = run_reference_ \
-        }                                                                             \
+/* `like` is empty, or _like where x is input 1. */
+#define KERNELS(accepts_, prepare_, run_, like, reference_)                          \
+    {                                                                                \
+        {.name = "channels", .accepts = accepts_, .prepare = prepare_, .run = run_}, \
+            {.name = "planes",                                                       \
+             .accepts = rill_pool_planes_accepts,                                    \
+             .prepare = rill_pool_planes_prepare##like,                              \
+             .run = rill_pool_planes_run},                                           \
+        {                                                                            \
+            .name = "reference", .prepare = rill_pool_reference_prepare##like,       \
+            .run = rill_pool_reference_##reference_                                  \
+        }                                                                            \
     }
-static const rill_kernel max_kernels[] =
-    KERNELS(accepts_x, prepare_rows, run_max, rill_pool_reference_prepare, rill_pool_reference_max);
-static const rill_kernel pick_kernels[] = KERNELS(
-    accepts_x, prepare_rows, run_pick, rill_pool_reference_prepare, rill_pool_reference_pick);
+static const rill_kernel max_kernels[] = KERNELS(accepts_x, prepare_rows, run_max, , max);
+static const rill_kernel pick_kernels[] = KERNELS(accepts_x, prepare_rows, run_pick, , pick);
 static const rill_kernel max_gradient_kernels[] =
-    KERNELS(accepts_x, prepare_max_gradient, run_max_gradient, rill_pool_reference_prepare,
-            rill_pool_reference_max_gradient);
-static const rill_kernel avg_kernels[] =
-    KERNELS(accepts_x, prepare_rows, run_avg, rill_pool_reference_prepare, rill_pool_reference_avg);
+    KERNELS(accepts_x, prepare_max_gradient, run_max_gradient, , max_gradient);
+static const rill_kernel avg_kernels[] = KERNELS(accepts_x, prepare_rows, run_avg, , avg);
 static const rill_kernel avg_gradient_kernels[] =
-    KERNELS(accepts_like, prepare_avg_gradient, run_avg_gradient, rill_pool_reference_prepare_like,
-            rill_pool_reference_avg_gradient);
+    KERNELS(accepts_like, prepare_avg_gradient, run_avg_gradient, _like, avg_gradient);
 
 /* Expected values from PyTorch. */
 static const rill_op_case max_cases[] = {

@@ -3,6 +3,7 @@
 #define RILL_SRC_OPS_POOL_H
 
 #include "ops/kernels/pool.h"
+#include "ops/ops.h"
 
 typedef struct rill_pool_plan {
     rill_pool pool;
@@ -18,6 +19,12 @@ static inline const rill_pool_plan *rill_pool_plan_in(const rill_call *call)
 
 /* The geometry of a call in which that input has the shape of x. */
 rill_pool rill_pool_of(const rill_call *call, uint32_t input);
+
+/* The kernels of channels-first images; `like`: x is input 1. */
+bool rill_pool_planes_accepts(const rill_call *call);
+rill_status rill_pool_planes_prepare(rill_call *call, rill_error *err);
+rill_status rill_pool_planes_prepare_like(rill_call *call, rill_error *err);
+rill_status rill_pool_planes_run(const rill_task *task);
 
 /* The plain kernels; `like`: x is input 1. */
 rill_status rill_pool_reference_prepare(rill_call *call, rill_error *err);

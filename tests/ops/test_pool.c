@@ -223,7 +223,7 @@ static void to_nchw(const double *from, const rill_shape *s, double *to)
                 to[(n * c + i) * h * w + p] = from[(n * h * w + p) * c + i];
 }
 
-/* The same in NCHW, where the plain kernel runs. */
+/* The same in NCHW by the plain kernel and that of planes. */
 static void compare_nchw(const struct row *r, which op, const double *const in[2],
                          const rill_shape shapes[2], const double *want, const rill_shape *out)
 {
@@ -242,6 +242,8 @@ static void compare_nchw(const struct row *r, which op, const double *const in[2
     double *got = samples(RILL_F64, n, 0);
     const void *args[] = {moved[0], moved[1]};
     run_node(g, y, "reference", args, got, REVERSED);
+    check_close(RILL_F64, got, moved[2], n, 1e-15);
+    run_node(g, y, "planes", args, got, SHUFFLED);
     check_close(RILL_F64, got, moved[2], n, 1e-15);
     for (int i = 0; i < 3; i++) free(moved[i]);
     free(got);
