@@ -8,7 +8,8 @@
 static const cli_option options[] = {
     {"o", "OUT.json", "writes the optimised graph; - is the standard output"},
     {"level", "N",
-     "0: what always runs; 1: rewrites that keep every bit; 2: and those with a bound (2)"},
+     "0: what always runs; 1: rewrites that keep every bit; 2: and those with a bound; "
+     "3: and Winograd's convolution (2)"},
     {"passes", "LIST", "\"a,b\": of those only a and b; \"-a,-b\": all but a and b"},
     {"train", NULL,
      "for training: is_training is true; by the training block also loss, gradient and updates"},

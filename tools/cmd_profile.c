@@ -23,7 +23,8 @@ static const cli_option options[] = {
     {"runs", "N", "how many runs to measure (default: as many as take a second, 3 to 1000)"},
     {"threads", "N", "number of threads (one per core)"},
     {"level", "N",
-     "0: the graph as drawn; 1: rewrites that keep every bit; 2: and those with a bound (2)"},
+     "0: the graph as drawn; 1: rewrites that keep every bit; 2: and those with a bound; "
+     "3: and Winograd's convolution (2)"},
     {"kernels", "auto|blas|reference",
      "the fastest kernels, OpenBLAS for products, or the plain ones (auto)"},
     {"seed", "S", "of the random inputs, initial values and random ops (0)"},
@@ -151,7 +152,7 @@ static int open_session(profile_job *j, rill_session_options *so)
     const cli *c = j->c;
     rill_error err;
     int64_t level = so->level;
-    if (!cli_session_options(c, so) || !cli_int(c, "level", 0, 2, &level)) return EXIT_USAGE;
+    if (!cli_session_options(c, so) || !cli_int(c, "level", 0, 3, &level)) return EXIT_USAGE;
     so->level = (int)level;
     so->flush_denormals = j->training; /* as `rill train` has it */
     if (rill_session_create(j->graph, so, &j->session, &err) != RILL_OK)

@@ -21,7 +21,8 @@ static const cli_option options[] = {
      "the fastest kernels, OpenBLAS for products, or the plain ones (auto)"},
     CLI_LIMIT_OPTION,
     {"level", "N",
-     "0: the graph as drawn; 1: rewrites that keep every bit; 2: and those with a bound (2)"},
+     "0: the graph as drawn; 1: rewrites that keep every bit; 2: and those with a bound; "
+     "3: and Winograd's convolution (2)"},
     {"passes", "LIST", "\"a,b\": of those only a and b; \"-a,-b\": all but a and b"},
     {"check-nan", NULL, "stop at the first node that makes a NaN, and name it"},
     {NULL, NULL, NULL},

@@ -31,7 +31,7 @@ typedef struct rill_compile_options {
     const rill_binding *bindings; /* a size for each symbol that the needed nodes use */
     size_t n_bindings;
     int level; /* 0: the graph as drawn; 1: rewrites that keep every bit; 2 (default): and those
-                  with a bound */
+                  with a bound; 3: and Winograd's convolution */
     rill_kernel_choice kernels;
     bool flush_denormals; /* treat denormals as zero while it runs, unless the graph has f64 values
                              (default false) */

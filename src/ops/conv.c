@@ -6,6 +6,8 @@
 
 #include <inttypes.h>
 
+const char *const rill_conv_algorithms[] = {"direct", "winograd", NULL};
+
 /* ---- geometry -------------------------------------------------------------------------------- */
 
 /* Axes of a filter: HWIO or OIHW. */
@@ -445,8 +447,8 @@ static const rill_op_case filter_cases[] = {
         .name = "reference", .prepare = rill_conv_reference_prepare_##which, \
         .run = rill_conv_reference_##which                                   \
     }
-static const rill_kernel forward_kernels[] = {KERNEL(direct, forward), KERNEL(unrolled, forward),
-                                              REFERENCE(forward)};
+static const rill_kernel forward_kernels[] = {KERNEL(winograd, forward), KERNEL(direct, forward),
+                                              KERNEL(unrolled, forward), REFERENCE(forward)};
 static const rill_kernel input_kernels[] = {KERNEL(direct, input), KERNEL(unrolled, input),
                                             REFERENCE(input)};
 static const rill_kernel filter_kernels[] = {KERNEL(direct, filter), KERNEL(unrolled, filter),

@@ -10,13 +10,17 @@
 #include "ops/window.h"
 
 /* The attributes of a convolution. fused_conv2d has one more. */
-#define RILL_CONV_SPECS                                                                        \
-    [RILL_W_STRIDES] = RILL_WINDOW_INTS_ONES("strides", RILL_SPATIAL, "[height, width]; 1"),   \
-    RILL_WINDOW_SPECS,                                                                         \
-    [RILL_W_DILATIONS] =                                                                       \
-        RILL_WINDOW_INTS_ONES("dilations", RILL_SPATIAL, "distance of the filter's cells; 1"), \
-    [RILL_W_GROUP] = RILL_A_INT("group", 1, 1, INT32_MAX,                                      \
-                                "channels are cut into groups that do not see each other")
+#define RILL_CONV_SPECS                                                                          \
+    [RILL_W_STRIDES] = RILL_WINDOW_INTS_ONES("strides", RILL_SPATIAL, "[height, width]; 1"),     \
+    RILL_WINDOW_SPECS,                                                                           \
+    [RILL_W_DILATIONS] =                                                                         \
+        RILL_WINDOW_INTS_ONES("dilations", RILL_SPATIAL, "distance of the filter's cells; 1"),   \
+    [RILL_W_GROUP] = RILL_A_INT("group", 1, 1, INT32_MAX,                                        \
+                                "channels are cut into groups that do not see each other"),      \
+    [RILL_W_ALGORITHM] = RILL_A_STRING("algorithm", "direct", rill_conv_algorithms,              \
+                                       "winograd: F(4x4, 3x3) where a kernel has it, for a 3x3 " \
+                                       "filter without strides; of conv2d and fused_conv2d only")
+extern const char *const rill_conv_algorithms[];
 /* Of fused_conv2d and packed_conv2d, of packed_conv2d alone. */
 enum { RILL_W_EPILOGUE = RILL_W_N_CONV, RILL_W_FILTER_SHAPE };
 /* Attributes of pack_filter; unpack_filter has them after the shape of the filter. */
@@ -89,6 +93,11 @@ RILL_CONV_KERNEL(unrolled)
 /* Whether conv2d of these types gains from a filter that is packed before. */
 bool rill_conv_direct_wants_packing(const rill_attr *attrs, const rill_type *x,
                                     const rill_type *filter);
+/* Winograd's convolution (conv_winograd.c): of what sizes it can be, and the kernel. */
+bool rill_conv_winograd_fits(const rill_conv *c, rill_dtype dtype);
+bool rill_conv_winograd_accepts_forward(const rill_call *call);
+rill_status rill_conv_winograd_prepare_forward(rill_call *call, rill_error *err);
+rill_status rill_conv_winograd_forward(const rill_task *task);
 bool rill_conv_direct_accepts_packing(const rill_call *call);
 rill_status rill_conv_direct_prepare_packing(rill_call *call, rill_error *err);
 rill_status rill_conv_direct_pack(const rill_task *task);

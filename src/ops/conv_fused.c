@@ -74,6 +74,10 @@ static const rill_op_case cases[] = {
 };
 
 static const rill_kernel kernels[] = {
+    {.name = "winograd",
+     .accepts = rill_conv_winograd_accepts_forward,
+     .prepare = rill_conv_winograd_prepare_forward,
+     .run = rill_conv_winograd_forward},
     {.name = "direct",
      .accepts = rill_conv_direct_accepts_forward,
      .prepare = rill_conv_direct_prepare_forward,

@@ -19,6 +19,7 @@ enum {
     RILL_W_N_SHARED,
     RILL_W_DILATIONS = RILL_W_N_SHARED, /* convolution */
     RILL_W_GROUP,
+    RILL_W_ALGORITHM,
     RILL_W_N_CONV,
     RILL_W_KERNEL = RILL_W_N_SHARED, /* pooling */
     RILL_W_COUNT_INCLUDE_PAD,        /* average pooling */

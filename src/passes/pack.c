@@ -25,6 +25,7 @@ static bool is_packed(const rill_rewrite *rw, const rill_node_s *n)
     const bool *fixed = rw->scratch;
     if (n->kind != RILL_NODE_OP || (n->op != &rill_op_conv2d && n->op != &rill_op_fused_conv2d))
         return false;
+    if (strcmp(n->attrs[RILL_W_ALGORITHM].u.s, "winograd") == 0) return false;
     if (!fixed[rill_value_at(rw->from, n->inputs[1])->node]) return false;
     return rill_conv_direct_wants_packing(n->attrs, rill_type_of(rw->from, n->inputs[0]),
                                           rill_type_of(rw->from, n->inputs[1]));

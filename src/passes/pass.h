@@ -93,7 +93,7 @@ extern const rill_pass rill_pass_expand, rill_pass_bind, rill_pass_simplify, ril
     rill_pass_epilogue, rill_pass_fuse;
 extern const rill_pass rill_pass_recompute;
 extern const rill_pass rill_pass_fold, rill_pass_linear, rill_pass_batch_norm;
-extern const rill_pass rill_pass_pack;
+extern const rill_pass rill_pass_pack, rill_pass_winograd;
 extern const rill_pass rill_pass_layout;
 
 /* Whether the expand pass lowers this node. */

@@ -4,9 +4,10 @@
 
 /* expand, the first, is repeated until no composite is left. */
 static const rill_pass *const pipeline[] = {
-    &rill_pass_expand,   &rill_pass_bind,   &rill_pass_fold,       &rill_pass_simplify,
-    &rill_pass_cse,      &rill_pass_linear, &rill_pass_batch_norm, &rill_pass_layout,
-    &rill_pass_epilogue, &rill_pass_fuse,   &rill_pass_pack,       &rill_pass_recompute,
+    &rill_pass_expand,    &rill_pass_bind,   &rill_pass_fold,       &rill_pass_simplify,
+    &rill_pass_cse,       &rill_pass_linear, &rill_pass_batch_norm, &rill_pass_layout,
+    &rill_pass_epilogue,  &rill_pass_fuse,   &rill_pass_winograd,   &rill_pass_pack,
+    &rill_pass_recompute,
 };
 
 #define MAX_NESTING 16
