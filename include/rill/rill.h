@@ -8,6 +8,7 @@
 #include "rill/core.h"
 #include "rill/draw.h"
 #include "rill/exec.h"
+#include "rill/explorer.h"
 #include "rill/graph.h"
 #include "rill/io.h"
 #include "rill/op.h"

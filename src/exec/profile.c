@@ -112,22 +112,6 @@ static bool has_f64(const rill_call *call)
     return false;
 }
 
-/* The node of the user's graph that has the name, or that a composite of this name was: what a
- * pass makes out of node "a/b" is called "a/b", or "a/b/c" if it is inside. */
-static int64_t find_origin(const rill_graph *user, const char *name)
-{
-    char prefix[256];
-    size_t n = strlen(name);
-    if (n >= sizeof prefix) return -1;
-    memcpy(prefix, name, n + 1);
-    for (char *slash = prefix + n; slash; slash = strrchr(prefix, '/')) {
-        *slash = 0;
-        const rill_value v = rill_graph_find(user, prefix);
-        if (rill_valid(v)) return rill_value_node(user, v);
-    }
-    return -1;
-}
-
 static bool describe(rill_profile *p, const rill_program *program, uint32_t step)
 {
     const rill_step *from = &program->steps[step];
@@ -141,7 +125,7 @@ static bool describe(rill_profile *p, const rill_program *program, uint32_t step
     to->bytes = from->bytes;
     to->f64 = has_f64(&from->call);
     to->prologue = step - program->prologue.first < program->prologue.n;
-    to->node = find_origin(program->user_graph, name);
+    to->node = rill_graph_origin(program->user_graph, name);
     for (uint32_t i = 0; i < from->call.n_phases; i++) to->units += from->call.units[i];
     return to->name && to->op && to->kernel && to->types;
 }

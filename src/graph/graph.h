@@ -158,6 +158,9 @@ static inline size_t rill_dim_symbol(rill_dim d)
     return (size_t)(-2 - d);
 }
 
+/* The node that the one of this name in a rewritten graph comes from: what a pass makes out of node
+ * "a/b" is called "a/b", or "a/b/c" if it is inside. -1: none. */
+int64_t rill_graph_origin(const rill_graph *g, const char *name);
 /* Value of a constant node that is a scalar (or has one element); false if v is no such thing. */
 bool rill_value_constant(const rill_graph *g, rill_value v, double *out);
 

@@ -137,3 +137,17 @@ rill_status rill_graph_lookup(const rill_graph *g, const char *ref, rill_value *
     return rill_fail(err, RILL_ERR_NOT_FOUND, "no value is called \"%.300s\"%s", ref,
                      rill_nearest_hint(&near, hint, sizeof hint));
 }
+
+int64_t rill_graph_origin(const rill_graph *g, const char *name)
+{
+    char prefix[256];
+    size_t n = strlen(name);
+    if (n >= sizeof prefix) return -1;
+    memcpy(prefix, name, n + 1);
+    for (char *slash = prefix + n; slash; slash = strrchr(prefix, '/')) {
+        *slash = 0;
+        const rill_value v = rill_graph_find(g, prefix);
+        if (rill_valid(v)) return rill_value_node(g, v);
+    }
+    return -1;
+}
