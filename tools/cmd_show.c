@@ -1,12 +1,13 @@
 /* rill show: the graph as text or as a picture; as it is, as a pass leaves it, or as a training
- * step, also with the values of a run. */
-#include "cli.h"
+ * step, also with the values of a run. Or a page to explore: show_html.c. */
+#include "cli_show.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static const cli_option options[] = {
-    {"format", "text|svg|dot", "the text form, a picture, or Graphviz's language (text)"},
+    {"format", "text|svg|dot|html",
+     "the text form, a picture, Graphviz's language, or a page to explore (text)"},
     {"o", "FILE", "writes to a file, whole or not at all; default: the standard output"},
     {"train-step", NULL, "with loss, gradient and updates, by the training block"},
     {"expand", NULL, "composite ops replaced by what defines them"},
@@ -23,6 +24,7 @@ static const cli_option options[] = {
     {"input", "NAME=FILE|VALUE", "runs the graph, and writes the values into the boxes"},
     {"params", "FILE", "the variables' values in that run (default: their initial values)"},
     {"seed", "S", "of initial values and random ops in that run (0)"},
+    SHOW_HTML_OPTIONS,
     {NULL, NULL, NULL},
 };
 
@@ -48,12 +50,9 @@ static int read_format(show_job *j)
 {
     const char *name = cli_get(j->c, "format");
     if (!name || strcmp(name, "text") == 0) return EXIT_DONE;
-    if (strcmp(name, "html") == 0)
-        return cli_unsupported(j->c, "--format html is not part of this version (%s)",
-                               rill_version());
     j->format = strcmp(name, "svg") == 0 ? FORMAT_SVG : FORMAT_DOT;
     if (j->format == FORMAT_DOT && strcmp(name, "dot") != 0)
-        return cli_usage(j->c, "--format: expected text, svg or dot, got \"%s\"", name);
+        return cli_usage(j->c, "--format: expected text, svg, dot or html, got \"%s\"", name);
     return EXIT_DONE;
 }
 
@@ -305,6 +304,8 @@ static int run(const cli *c)
 {
     show_job j = {.c = c, .draw = RILL_DRAW_OPTIONS_INIT};
     rill_error err;
+    const char *name = cli_get(c, "format");
+    if (name && strcmp(name, "html") == 0) return show_html(c);
     int status = read_options(&j);
     if (!status && cli_get(c, "o")) status = cli_check_writable(c, cli_get(c, "o"));
     if (!status && rill_draft_load(c->context, c->args[0], &j.draft, &err) != RILL_OK) {
@@ -323,7 +324,7 @@ static int run(const cli *c)
 
 const cli_command cmd_show = {
     .name = "show",
-    .usage = "GRAPH [--format text|svg|dot] [-o FILE] [OPTIONS]",
+    .usage = "GRAPH [--format text|svg|dot|html] [-o FILE] [OPTIONS]",
     .summary = "prints or draws a graph",
     .text =
         "Prints the graph, one line a node: its number, op, inputs, attributes, dtype and shape,\n"
@@ -333,7 +334,8 @@ const cli_command cmd_show = {
         "  rill show examples/xor.json --train-step --format svg -o xor.svg\n"
         "  rill show examples/xor.json --input x='[[0,1]]' --input y='[1]' --format svg -o "
         "xor.svg\n"
-        "  rill show examples/lenet5.json --format dot | dot -Tpng > lenet5.png\n\n"
+        "  rill show examples/lenet5.json --format dot | dot -Tpng > lenet5.png\n"
+        "  rill show examples/xor.json --format html --data synthetic:xor -o xor.html\n\n"
         "With --expand, composite ops such as dense are replaced by what defines them; the names\n"
         "inside are those that `rill run --output NODE/INNER` takes. A file that holds no valid\n"
         "graph is drawn as far as it goes, with what is wrong in red; the exit status is 2.",
