@@ -117,11 +117,13 @@ static const char *count_text(view *v, size_t n)
     return rill_arena_strdup(&v->memory, text);
 }
 
-/* A box for a block; `members` has its nodes. One of a single node looks like that node. */
+/* A box for a block; `members` has its nodes. One of a single node looks like that node, but for
+ * gradients, which are called after what they differentiate. */
 static rill_status add_block(view *v, size_t block, const uint32_t *members, size_t n,
                              rill_error *err)
 {
-    if (n == 1) return add_box(v, members[0], err);
+    if (n == 1 && v->x->blocks[block].part != RILL_PART_GRADIENT)
+        return add_box(v, members[0], err);
     const rill_graph *g = v->x->graph;
     const rill_explorer_block *from = &v->x->blocks[block];
     rill_explorer_box *b = &v->d.boxes[v->d.n_boxes++];

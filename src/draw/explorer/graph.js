@@ -166,7 +166,7 @@ function move() {
 function fit(whole) {
   const [w, h] = size(), margin = 20;
   const all = Math.min((w - 44) / (drawing.width + 2 * margin), h / (drawing.height + 2 * margin), 1.6);
-  const k = whole ? all : Math.max(all, Math.min(0.9, Math.max(0.5, w / 1550)));
+  const legible = Math.min(0.9, Math.max(0.5, w / 1550)), k = whole || all > 0.8 * legible ? all : legible;
   const start = drawing.boxes.find(b => b.kind === 'input') || drawing.boxes[0];
   frame = { k, x: drawing.width / 2 - (w - 44) / k / 2, y: drawing.height / 2 - h / k / 2 };
   if (k * (drawing.width + 2 * margin) > w) frame.x = Math.min(Math.max(start.x - w / k / 2, -margin), drawing.width + margin - w / k);
