@@ -89,7 +89,7 @@ typedef struct tile_rule {
 
 static tile_rule rule_of(const rill_gemm *g)
 {
-    if (g->m == 1 || g->n == 1) return (tile_rule){4e5, 64, 64, INT64_MAX, INT64_MAX};
+    if (g->m == 1 || g->n == 1) return (tile_rule){1e6, 64, 64, INT64_MAX, INT64_MAX};
     if (!g->blas && rill_gemm_own(g->dtype)) return (tile_rule){2.5e6, 16, 64, 256, 256};
     return (tile_rule){5e6, 64, 128, 512, 512};
 }

@@ -433,7 +433,7 @@ static void an_idle_caller_polls(void **state)
 static void little_work_stays_on_one_thread(void **state)
 {
     (void)state;
-    const double little[] = {2e3, 2e3, 2e3}, much[] = {1e6, 1e6, 1e6}, some[] = {2e4, 2e4, 2e4};
+    const double little[] = {2e3, 2e3, 2e3}, much[] = {1e6, 1e6, 1e6}, some[] = {8e4, 8e4, 8e4};
     const struct {
         const double *cost;
         int64_t units;
@@ -484,9 +484,9 @@ static void small_steps_are_merged(void **state)
         int threads;
     } rows[] = {
         {1, 1000, 10, 100, 1},   /* 100 of 100 ns are 10 us */
-        {1000, 1, 10, 100, 2},   /* side by side likewise */
-        {2, 500, 10, 100, 2},    /* two chains stay two, */
-        {500, 2, 10, 100, 2},    /* short ones are bundled */
+        {1000, 1, 10, 100, 1},   /* side by side likewise */
+        {2, 500, 10, 100, 1},    /* two chains stay two, */
+        {500, 2, 10, 100, 1},    /* short ones are bundled */
         {2, 100, 40, 1900, 2},   /* five of these fit */
         {1, 1000, 1000, 2000, 1} /* not small */
     };
@@ -502,7 +502,7 @@ static void small_steps_are_merged(void **state)
 static void chains_of_small_steps_run_at_once(void **state)
 {
     (void)state;
-    rill_schedule *s = interleaved(2, 500, 100);
+    rill_schedule *s = interleaved(2, 500, 300);
     expect_meeting(s, (meeting){.expected = 2, .step = UINT32_MAX, .slow = 9999}, 2);
 }
 
