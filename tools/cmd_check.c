@@ -153,6 +153,7 @@ static int print_program(const cli *c, const char *title, const rill_graph *g,
     print_count((int64_t)info.update_bytes, 14);
     print_count((int64_t)info.constant_bytes, 12);
     print_count((int64_t)info.prologue_bytes, 12);
+    print_count((int64_t)info.scratch_bytes, 12);
     putchar('\n');
     rill_program_destroy(p);
     return EXIT_DONE;
@@ -175,9 +176,10 @@ static int print_memory(const cli *c, rill_graph *g)
     size_t limit = 0;
     if (!cli_bytes(c, "memory-limit", &limit)) return EXIT_USAGE;
     if (!cli_int(c, "batch-size", 1, INT32_MAX, &batch)) return EXIT_USAGE;
-    printf("\nbytes, with symbolic dimensions of %lld:\n%-8s %14s %14s%14s%16s%14s%14s%12s%12s\n",
-           (long long)batch, "program", "", "arena", "live at once", "without reuse", "variables",
-           "next values", "constants", "prologue");
+    printf(
+        "\nbytes, with symbolic dimensions of %lld:\n%-8s %14s %14s%14s%16s%14s%14s%12s%12s%12s\n",
+        (long long)batch, "program", "", "arena", "live at once", "without reuse", "variables",
+        "next values", "constants", "prologue", "a thread");
     rill_value outputs[256];
     size_t n = 0;
     for (; n < 256 && n < rill_graph_n_outputs(g); n++) outputs[n] = rill_graph_output(g, n);

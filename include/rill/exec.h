@@ -67,6 +67,7 @@ typedef struct rill_program_info {
     size_t prologue_bytes; /* its results, which the session keeps between runs */
     size_t arena_bound;    /* the most bytes that are live at once if steps run one by one: no arena
                               can be smaller */
+    size_t scratch_bytes;  /* of each thread of the session, while it runs units */
 } rill_program_info;
 RILL_API void rill_program_get_info(const rill_program *p, rill_program_info *out);
 /* The text form: the graph that runs, with a line a step: kernel, units, place in the arena,
@@ -95,7 +96,8 @@ typedef struct rill_session_options {
         sizeof(rill_session_options), 0, 0, 2, RILL_KERNELS_AUTO, false, false, NULL, 0 \
     }
 
-/* A session with freshly initialised variables. The graph must outlive it; variables may not be
+/* A session with freshly initialised variables; an initial value is made when it is first needed,
+ * so never for variables that are set before. The graph must outlive it; variables may not be
  * added to the graph any more, other nodes may. */
 RILL_API RILL_NODISCARD rill_status rill_session_create(const rill_graph *g,
                                                         const rill_session_options *options,
@@ -158,7 +160,8 @@ RILL_API RILL_NODISCARD rill_status rill_session_program(rill_session *s,
                                                          const rill_run_options *options,
                                                          const rill_program **out, rill_error *err);
 
-/* The current value of a variable, valid until the next run or set; NULL if v is no variable. */
+/* The current value of a variable, valid until the next run or set; NULL if v is no variable, or if
+ * memory ends while its initial value is made. */
 RILL_API const rill_tensor *rill_session_get(const rill_session *s, rill_value variable);
 /* Copies a tensor of the same dtype and shape into a variable. */
 RILL_API RILL_NODISCARD rill_status rill_session_set(rill_session *s, rill_value variable,

@@ -408,5 +408,6 @@ rill_status rill_compile_memory(rill_builder *b)
     if (!p->observable) RILL_TRY(rill_compile_order(b, &p->main));
     RILL_TRY(plan_part(b, &p->main));
     p->info.arena_bytes = p->arena_bytes;
+    p->info.scratch_bytes = p->thread_scratch;
     return RILL_OK;
 }
