@@ -99,7 +99,7 @@ static rill_status add_source(checker *c, const rill_graph *g, const rill_node_s
     RILL_TRY(rill_tensor_create(c->ctx, type->dtype, type->shape, &t, c->err));
     rill_status status = RILL_OK;
     if (n->kind == RILL_NODE_VARIABLE)
-        status = rill_init_fill(n->init, n->name, c->o.seed, t, c->err);
+        status = rill_init_fill(n->init, n->name, c->o.seed, t, NULL, c->err);
     else
         fill_random(c, n->name, t);
     if (status == RILL_OK) return add_feed(c, in_h, t);

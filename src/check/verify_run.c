@@ -129,7 +129,7 @@ static rill_status widen_variables(const rill_trial *t, const rill_value *map, r
             is_fed(out, map[n->first_value]))
             continue;
         RILL_TRY(rill_tensor_create(t->ctx, type->dtype, type->shape, &initial, err));
-        rill_status st = rill_init_fill(n->init, n->name, t->seed, initial, err);
+        rill_status st = rill_init_fill(n->init, n->name, t->seed, initial, NULL, err);
         if (st == RILL_OK) st = rill_tensor_convert(initial, wide(type->dtype), &converted, err);
         rill_tensor_destroy(initial);
         RILL_TRY(st);

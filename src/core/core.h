@@ -152,8 +152,11 @@ typedef struct rill_random {
 } rill_random;
 void rill_random_init(rill_random *r, uint64_t seed, uint64_t stream, uint32_t step);
 uint32_t rill_random_u32(rill_random *r);
-double rill_random_f64(rill_random *r);                 /* [0, 1), 53 bits */
-double rill_random_normal(rill_random *r);              /* Box-Muller, one value per two draws */
+double rill_random_f64(rill_random *r);    /* [0, 1), 53 bits */
+double rill_random_normal(rill_random *r); /* Box-Muller, one value per two draws */
+/* The n normals, or 2 n uniform numbers, that draws would give from the start of a block on. */
+void rill_random_normals(uint64_t seed, uint64_t stream, uint32_t first, int n, double *out);
+void rill_random_uniforms(uint64_t seed, uint64_t stream, uint32_t first, int n, double *out);
 uint64_t rill_random_below(rill_random *r, uint64_t n); /* 0..n-1, unbiased */
 
 /* ---- tensors ------------------------------------------------------------------------------- */
@@ -166,6 +169,9 @@ struct rill_tensor {
     int64_t count;
     bool owns;
 };
+/* A tensor whose bytes are not set yet. */
+rill_status rill_tensor_make(rill_context *ctx, rill_dtype dtype, rill_shape shape,
+                             rill_tensor **out, rill_error *err);
 /* Each element rounded once, to an integer dtype truncated and saturated (`cast` wraps where it
  * narrows integers), NaN to 0; bool is != 0. */
 rill_status rill_tensor_convert(const rill_tensor *t, rill_dtype dtype, rill_tensor **out,

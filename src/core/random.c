@@ -63,6 +63,35 @@ double rill_random_normal(rill_random *r)
     return sqrt(-2.0 * log(u)) * cos(angle);
 }
 
+/* 53 bits of a block's words 2 i and 2 i + 1, as rill_random_f64 makes them. */
+static double uniform_of(const uint32_t words[4], int i)
+{
+    const uint64_t high = words[2 * i] >> 5, low = words[2 * i + 1] >> 6;
+    return (double)((high << 26) | low) * 0x1p-53;
+}
+
+void rill_random_uniforms(uint64_t seed, uint64_t stream, uint32_t first, int n, double *out)
+{
+    for (int i = 0; i < n; i++) {
+        uint32_t words[4];
+        rill_philox(seed, stream, 0, first + (uint32_t)i, words);
+        out[2 * i] = uniform_of(words, 0);
+        out[2 * i + 1] = uniform_of(words, 1);
+    }
+}
+
+void rill_random_normals(uint64_t seed, uint64_t stream, uint32_t first, int n, double *out)
+{
+    enum { SOME = 128 };
+    double draws[2 * SOME];
+    for (int done = 0; done < n; done += SOME) {
+        const int m = n - done < SOME ? n - done : SOME;
+        rill_random_uniforms(seed, stream, first + (uint32_t)done, m, draws);
+        for (int i = 0; i < m; i++) out[done + i] = sqrt(-2.0 * log(1.0 - draws[2 * i]));
+        for (int i = 0; i < m; i++) out[done + i] *= cos(6.283185307179586 * draws[2 * i + 1]);
+    }
+}
+
 uint64_t rill_random_below(rill_random *r, uint64_t n)
 {
     uint64_t limit = UINT64_MAX - UINT64_MAX % n, x;

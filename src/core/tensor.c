@@ -103,10 +103,18 @@ static rill_status make(rill_context *ctx, rill_dtype dtype, const rill_shape *s
 rill_status rill_tensor_create(rill_context *ctx, rill_dtype dtype, rill_shape shape,
                                rill_tensor **out, rill_error *err)
 {
+    RILL_TRY(rill_tensor_make(ctx, dtype, shape, out, err));
+    if ((*out)->bytes) memset((*out)->data, 0, (*out)->bytes);
+    return RILL_OK;
+}
+
+rill_status rill_tensor_make(rill_context *ctx, rill_dtype dtype, rill_shape shape,
+                             rill_tensor **out, rill_error *err)
+{
     rill_tensor *t;
     *out = NULL;
     RILL_TRY(make(ctx, dtype, &shape, &t, err));
-    t->data = rill_alloc_zero(t->ctx, t->bytes, 1);
+    t->data = rill_alloc(t->ctx, t->bytes);
     t->owns = true;
     if (!t->data) {
         rill_tensor_destroy(t);

@@ -17,6 +17,7 @@ rill_status rill_session_prepare(rill_session *s, const rill_run_options *option
     rill_run_options o = read_options(options);
     rill_instance *in;
     RILL_TRY(rill_instance_get(s, &o, &in, err));
+    RILL_TRY(rill_session_initialise(s, err));
     RILL_TRY(rill_profile_attach(o.profile, s, in, err));
     return rill_instance_feed(in, &o, err);
 }
@@ -231,6 +232,7 @@ rill_status rill_session_run(rill_session *s, const rill_run_options *options, r
     rill_instance *in;
     RILL_TRY(rill_instance_get(s, &o, &in, err));
     RILL_TRY(rill_instance_feed(in, &o, err));
+    RILL_TRY(rill_session_initialise(s, err));
     RILL_TRY(check_results(s, in, &o, err));
     RILL_TRY(rill_profile_attach(o.profile, s, in, err));
     RILL_TRY(make_fresh(s, in, &o, err));

@@ -18,9 +18,31 @@ static rill_status create_variables(rill_session *s, rill_error *err)
         rill_session_variable *v = &s->variables[n++];
         const rill_type *type = &g->values[node->first_value].type;
         v->value = rill_node_value(node, 0);
-        RILL_TRY(rill_tensor_create(s->ctx, type->dtype, type->shape, &v->now, err));
-        RILL_TRY(rill_init_fill(node->init, node->name, s->options.seed, v->now, err));
+        RILL_TRY(rill_tensor_make(s->ctx, type->dtype, type->shape, &v->now, err));
+        s->n_unset++;
     }
+    return RILL_OK;
+}
+
+static void mark_set(rill_session *s, rill_session_variable *v)
+{
+    s->n_unset -= !v->is_set;
+    v->is_set = true;
+}
+
+static rill_status initialise(rill_session *s, rill_session_variable *v, rill_error *err)
+{
+    if (v->is_set) return RILL_OK;
+    const rill_node_s *node = rill_node_of(s->graph, v->value);
+    RILL_TRY(rill_init_fill(node->init, node->name, s->options.seed, v->now, s->team, err));
+    mark_set(s, v);
+    return RILL_OK;
+}
+
+rill_status rill_session_initialise(rill_session *s, rill_error *err)
+{
+    for (size_t i = 0; s->n_unset > 0 && i < s->n_variables; i++)
+        RILL_TRY(initialise(s, &s->variables[i], err));
     return RILL_OK;
 }
 
@@ -116,7 +138,9 @@ static rill_session_variable *find_variable(const rill_session *s, rill_value v)
 
 const rill_tensor *rill_session_get(const rill_session *s, rill_value variable)
 {
-    const rill_session_variable *v = find_variable(s, variable);
+    rill_session_variable *v = find_variable(s, variable);
+    /* To the caller an initial value has been there all the time. */
+    if (v && initialise((rill_session *)(uintptr_t)s, v, NULL) != RILL_OK) return NULL;
     return v ? v->now : NULL;
 }
 
@@ -136,6 +160,17 @@ rill_status rill_session_set(rill_session *s, rill_value variable, const rill_te
                          rill_type_text(NULL, got, b, sizeof b));
     }
     if (t->bytes) memcpy(v->now->data, t->data, t->bytes);
+    mark_set(s, v);
     v->version++;
     return RILL_OK;
+}
+
+void rill_session_exchange(rill_session *s, rill_value variable, rill_tensor *t)
+{
+    rill_session_variable *v = find_variable(s, variable);
+    void *data = v->now->data;
+    v->now->data = t->data;
+    t->data = data;
+    mark_set(s, v);
+    v->version++;
 }

@@ -10,6 +10,7 @@ typedef struct rill_session_variable {
     rill_tensor *now;
     void *next;       /* of the same size; NULL until a program updates it */
     uint64_t version; /* goes up when the value changes */
+    bool is_set;      /* otherwise it still has to be made by its initialiser */
 } rill_session_variable;
 
 /* A program and what runs of it need; runs with the same key share one. */
@@ -37,6 +38,7 @@ struct rill_session {
     uint64_t step;
     rill_session_variable *variables;
     size_t n_variables;
+    size_t n_unset; /* variables */
     rill_instance *instances;
     size_t n_instances, cap_instances;
     void *arena;
@@ -63,6 +65,12 @@ rill_status rill_instance_get(rill_session *s, const rill_run_options *o, rill_i
 /* Finds the feed of each of the program's inputs. */
 rill_status rill_instance_feed(rill_instance *in, const rill_run_options *o, rill_error *err);
 void rill_instance_free(rill_session *s, rill_instance *in);
+
+/* Makes the initial values that are needed now: of all variables that nobody has set. */
+rill_status rill_session_initialise(rill_session *s, rill_error *err);
+/* As rill_session_set, for a tensor of the right type that the session's context owns: the two
+ * exchange their bytes, which is no copy. */
+void rill_session_exchange(rill_session *s, rill_value variable, rill_tensor *t);
 
 /* Runs one unit of one step, counted from the part's first one. */
 rill_status rill_run_unit(const rill_run *run, int worker, uint32_t step, uint32_t phase,

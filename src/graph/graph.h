@@ -186,9 +186,10 @@ rill_status rill_op_infer(const rill_graph *g, const rill_op *op, const rill_typ
 
 /* ---- initialisers (graph/init.c) ------------------------------------------------------------- */
 
-/* Fills t (the variable's dtype and shape) with the initial value of the variable called `name`. */
+/* Fills t (the variable's dtype and shape) with the initial value of the variable called `name`;
+ * `team` may be NULL. */
 rill_status rill_init_fill(const rill_init *init, const char *name, uint64_t seed, rill_tensor *t,
-                           rill_error *err);
+                           rill_team *team, rill_error *err);
 /* Checks an initialiser against a type (fans, data shape, float-only kinds). */
 rill_status rill_init_check(const rill_init *init, const rill_type *type, rill_error *err);
 const char *rill_init_name(rill_init_kind kind); /* "glorot_uniform" */

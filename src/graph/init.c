@@ -100,14 +100,6 @@ rill_status rill_init_check(const rill_init *init, const rill_type *type, rill_e
 
 /* ---- drawing ------------------------------------------------------------------------------- */
 
-static double truncated_normal(rill_random *r)
-{
-    double v;
-    do v = rill_random_normal(r);
-    while (fabs(v) > 2);
-    return v;
-}
-
 typedef struct distribution {
     enum { UNIFORM, NORMAL, TRUNCATED } kind;
     double a, b; /* low and width, or mean and standard deviation */
@@ -138,14 +130,83 @@ static distribution find_distribution(const rill_init *init, const rill_shape *s
     }
 }
 
-static void fill_random(distribution d, rill_random *r, rill_tensor *t)
+/* A window of draws: units of BLOCKS blocks, whose numbers follow each other; then the numbers of
+ * all units that the distribution takes, one behind the other, are the elements. So the elements
+ * are those of one sequence of draws, whatever the number of threads. */
+enum { BLOCKS = 2048, WINDOW = 64 };
+
+typedef struct window {
+    distribution d;
+    uint64_t seed, stream;
+    uint32_t first;    /* block */
+    int units, blocks; /* of a unit */
+    atomic_int next;
+    int taken[WINDOW];
+    double drawn[WINDOW][2 * BLOCKS];
+} window;
+
+static void draw_unit(window *w, int u)
 {
-    for (int64_t i = 0; i < t->count; i++) {
-        double v = d.kind == UNIFORM  ? rill_random_f64(r)
-                   : d.kind == NORMAL ? rill_random_normal(r)
-                                      : truncated_normal(r);
-        rill_tensor_put(t, i, d.a + d.b * v);
+    double *v = w->drawn[u];
+    const uint32_t first = w->first + (uint32_t)(u * w->blocks);
+    int n = 0;
+    if (w->d.kind == UNIFORM) {
+        rill_random_uniforms(w->seed, w->stream, first, w->blocks, v);
+        w->taken[u] = 2 * w->blocks;
+        return;
     }
+    rill_random_normals(w->seed, w->stream, first, w->blocks, v);
+    for (int i = 0; i < w->blocks; i++) {
+        v[n] = v[i];
+        n += w->d.kind == NORMAL || fabs(v[i]) <= 2;
+    }
+    w->taken[u] = n;
+}
+
+static void draw_units(void *arg, int worker)
+{
+    window *w = arg;
+    (void)worker;
+    for (int u; (u = atomic_fetch_add_explicit(&w->next, 1, memory_order_relaxed)) < w->units;)
+        draw_unit(w, u);
+}
+
+static void put_numbers(rill_tensor *t, int64_t at, distribution d, const double *v, int n)
+{
+    if (t->type.dtype == RILL_F32) {
+        float *to = (float *)t->data + at;
+        for (int i = 0; i < n; i++) to[i] = (float)(d.a + d.b * v[i]);
+    } else {
+        double *to = (double *)t->data + at;
+        for (int i = 0; i < n; i++) to[i] = d.a + d.b * v[i];
+    }
+}
+
+static rill_status fill_random(distribution d, uint64_t seed, uint64_t stream, rill_tensor *t,
+                               rill_team *team, rill_error *err)
+{
+    window *w = rill_alloc(t->ctx, sizeof *w);
+    if (!w) return rill_nomem(err, "initialiser");
+    w->d = d;
+    w->seed = seed;
+    w->stream = stream;
+    w->first = 0;
+    for (int64_t at = 0; at < t->count; w->first += (uint32_t)(w->units * w->blocks)) {
+        /* blocks that give about what is left: a normal each, or two uniform numbers */
+        const int64_t left = d.kind == UNIFORM ? (t->count - at + 1) / 2 : t->count - at;
+        w->blocks = left < BLOCKS ? (int)left : BLOCKS;
+        w->units = left / BLOCKS < WINDOW ? (int)(left / BLOCKS) + (left < BLOCKS) : WINDOW;
+        atomic_init(&w->next, 0);
+        rill_team_run(team, w->units < rill_team_size(team) ? w->units : rill_team_size(team),
+                      draw_units, w);
+        for (int u = 0; u < w->units && at < t->count; u++) {
+            const int n = t->count - at < w->taken[u] ? (int)(t->count - at) : w->taken[u];
+            put_numbers(t, at, d, w->drawn[u], n);
+            at += n;
+        }
+    }
+    rill_free(t->ctx, w, sizeof *w);
+    return RILL_OK;
 }
 
 /* One Gram-Schmidt step, twice for orthogonality to rounding: v loses its parts along the n vectors
@@ -187,7 +248,7 @@ static rill_status fill_orthogonal(const rill_init *init, rill_random *r, rill_t
 }
 
 rill_status rill_init_fill(const rill_init *init, const char *name, uint64_t seed, rill_tensor *t,
-                           rill_error *err)
+                           rill_team *team, rill_error *err)
 {
     if (init->kind == RILL_INIT_DATA) {
         /* A checker asks for the values in f64, whatever the variable's own dtype. */
@@ -205,9 +266,9 @@ rill_status rill_init_fill(const rill_init *init, const char *name, uint64_t see
         for (int64_t i = 0; i < t->count; i++) rill_tensor_put(t, i, v);
         return RILL_OK;
     }
+    const uint64_t stream = rill_fnv1a(name, strlen(name));
     rill_random r;
-    rill_random_init(&r, seed, rill_fnv1a(name, strlen(name)), 0);
+    rill_random_init(&r, seed, stream, 0);
     if (init->kind == RILL_INIT_ORTHOGONAL) return fill_orthogonal(init, &r, t, err);
-    fill_random(find_distribution(init, &t->type.shape), &r, t);
-    return RILL_OK;
+    return fill_random(find_distribution(init, &t->type.shape), seed, stream, t, team, err);
 }

@@ -253,7 +253,7 @@ rill_status rill_npy_read(rill_stream *s, uint64_t size, rill_tensor **out, rill
             rill_type_text(NULL, &h.type, type, sizeof type), (unsigned long long)size);
     }
     rill_tensor *t;
-    RILL_TRY(rill_tensor_create(s->in->ctx, h.type.dtype, h.type.shape, &t, err));
+    RILL_TRY(rill_tensor_make(s->in->ctx, h.type.dtype, h.type.shape, &t, err));
     rill_status status = read_data(s, &h, t, err);
     if (status != RILL_OK) {
         rill_tensor_destroy(t);

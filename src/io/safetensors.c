@@ -351,8 +351,7 @@ static rill_status read_tensor(reader *r, const record *e, uint64_t data)
                          "safetensors: tensor \"%s\" has rank %lld; rill has at most %d", e->name,
                          (long long)e->rank, RILL_MAX_RANK);
     }
-    RILL_TRY(
-        rill_tensor_create(r->in->ctx, (rill_dtype)DTYPES[e->kind].dtype, e->shape, &t, r->err));
+    RILL_TRY(rill_tensor_make(r->in->ctx, (rill_dtype)DTYPES[e->kind].dtype, e->shape, &t, r->err));
     rill_status status = rill_source_read(r->in, data + e->begin, t->data, t->bytes, r->err);
     if (status == RILL_OK) status = rill_check_bools(t, r->err);
     if (status == RILL_OK) return rill_bundle_adopt(r->bundle, e->name, t, r->err);

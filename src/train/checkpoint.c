@@ -2,6 +2,7 @@
  * seed (a checkpoint), or those that are no state of the optimiser (parameters).
  *
  * Loading checks everything before it changes anything. */
+#include "exec/session.h"
 #include "rill/io.h"
 #include "train/train.h"
 
@@ -27,7 +28,7 @@ static rill_status collect(const rill_session *s, bool all, rill_bundle **out, r
         const rill_node_s *node = &g->nodes[i];
         if (!is_kept(node, all)) continue;
         const rill_tensor *t = rill_session_get(s, rill_node_value(node, 0));
-        status = rill_bundle_add(*out, node->name, t, err);
+        status = t ? rill_bundle_add(*out, node->name, t, err) : rill_nomem(err, "initial values");
     }
     if (status != RILL_OK) rill_bundle_destroy(*out);
     return status;
@@ -110,16 +111,16 @@ static rill_status check_bundle(const rill_graph *g, const rill_bundle *b, const
     return RILL_OK;
 }
 
-static rill_status apply_bundle(rill_session *s, const rill_bundle *b, bool all, rill_error *err)
+/* The bundle is read for this only: its bytes become the session's. */
+static void apply_bundle(rill_session *s, const rill_bundle *b, bool all)
 {
     const rill_graph *g = rill_session_graph(s);
     for (size_t i = 0; i < g->n_nodes; i++) {
         const rill_node_s *node = &g->nodes[i];
         if (!is_kept(node, all)) continue;
-        RILL_TRY(
-            rill_session_set(s, rill_node_value(node, 0), rill_bundle_find(b, node->name), err));
+        rill_tensor *t = (rill_tensor *)(uintptr_t)rill_bundle_find(b, node->name);
+        rill_session_exchange(s, rill_node_value(node, 0), t);
     }
-    return RILL_OK;
 }
 
 static rill_status get_number(const rill_bundle *b, const char *path, const char *key,
@@ -159,7 +160,7 @@ static rill_status load_checkpoint(rill_session *s, const rill_bundle *b, const 
         return rill_fail(err, RILL_ERR_INVALID, "\"%s\": epoch %" PRIu64 " is out of range", path,
                          done);
     RILL_TRY(check_bundle(rill_session_graph(s), b, path, true, err));
-    RILL_TRY(apply_bundle(s, b, true, err));
+    apply_bundle(s, b, true);
     rill_session_set_step(s, step);
     if (epoch) *epoch = (int64_t)done;
     return RILL_OK;
@@ -179,7 +180,7 @@ rill_status rill_params_load(rill_session *s, const char *path, rill_error *err)
     rill_bundle *b;
     RILL_TRY(rill_bundle_load(rill_session_graph(s)->ctx, path, &b, err));
     rill_status status = check_bundle(rill_session_graph(s), b, path, false, err);
-    if (status == RILL_OK) status = apply_bundle(s, b, false, err);
+    if (status == RILL_OK) apply_bundle(s, b, false);
     rill_bundle_destroy(b);
     return status;
 }

@@ -10,7 +10,7 @@ static rill_tensor *fill(const rill_init *init, rill_dtype dtype, rill_shape sha
     rill_tensor *t;
     assert_int_equal(rill_tensor_create(NULL, dtype, shape, &t, &err), RILL_OK);
     assert_int_equal(rill_init_check(init, &t->type, &err), RILL_OK);
-    assert_int_equal(rill_init_fill(init, name, seed, t, &err), RILL_OK);
+    assert_int_equal(rill_init_fill(init, name, seed, t, NULL, &err), RILL_OK);
     return t;
 }
 
@@ -140,6 +140,51 @@ static void expect_orthogonal(rill_shape shape, double gain)
     rill_tensor_destroy(t);
 }
 
+/* The numbers of one sequence of draws, however they are made. */
+static double draw_one(rill_init_kind kind, rill_random *r)
+{
+    double v;
+    if (kind == RILL_INIT_UNIFORM) return -1 + 3 * rill_random_f64(r);
+    do v = rill_random_normal(r);
+    while (kind == RILL_INIT_TRUNCATED_NORMAL && fabs(v) > 2);
+    return 0.25 + 0.5 * v;
+}
+
+static void check_sequence(rill_init_kind kind, rill_dtype dtype, int64_t n, rill_team *team)
+{
+    rill_init init = of_kind(kind);
+    init.low = -1, init.high = 2, init.mean = 0.25, init.stddev = 0.5;
+    rill_tensor *t;
+    assert_int_equal(rill_tensor_create(NULL, dtype, RILL_SHAPE(n), &t, &err), RILL_OK);
+    assert_int_equal(rill_init_fill(&init, "name", 3, t, team, &err), RILL_OK);
+    rill_random r;
+    rill_random_init(&r, 3, rill_fnv1a("name", 4), 0);
+    for (int64_t i = 0; i < n; i++) {
+        const double want = draw_one(kind, &r);
+        if (dtype == RILL_F32)
+            assert_true(((float *)t->data)[i] == (float)want);
+        else
+            assert_true(((double *)t->data)[i] == want);
+    }
+    rill_tensor_destroy(t);
+}
+
+static void test_one_sequence_of_draws(void **state)
+{
+    (void)state;
+    static const int64_t sizes[] = {1, 2, 3, 2047, 4096, 4097, 300001};
+    static const rill_init_kind kinds[] = {RILL_INIT_UNIFORM, RILL_INIT_NORMAL,
+                                           RILL_INIT_TRUNCATED_NORMAL};
+    rill_team *teams[] = {NULL, rill_team_create(NULL, 3)};
+    for (size_t i = 0; i < RILL_LEN(sizes); i++)
+        for (size_t k = 0; k < RILL_LEN(kinds); k++)
+            for (size_t t = 0; t < RILL_LEN(teams); t++) {
+                check_sequence(kinds[k], RILL_F32, sizes[i], teams[t]);
+                check_sequence(kinds[k], RILL_F64, sizes[i], teams[t]);
+            }
+    rill_team_destroy(teams[1]);
+}
+
 static void test_orthogonal(void **state)
 {
     (void)state;
@@ -264,6 +309,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain_distributions),
         cmocka_unit_test(test_fans),
+        cmocka_unit_test(test_one_sequence_of_draws),
         cmocka_unit_test(test_orthogonal),
         cmocka_unit_test(test_constants),
         cmocka_unit_test(test_starts_alike),
