@@ -31,5 +31,11 @@ bool plot_ends_with(const char *text, const char *ending);
  * (plot_graph.c).
  */
 int plot_run_graph(const cli *c, plot_table *t);
+/* The same for a picture: the one value of -y as it is; *layout is what its op says of its axes, or
+ * NULL. */
+int plot_run_value(const cli *c, rill_tensor **out, const char **layout);
+
+/* Writes a picture of a tensor of a file or of a value of a graph (plot_image.c). */
+int plot_draw_image(const cli *c);
 
 #endif

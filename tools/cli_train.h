@@ -15,8 +15,8 @@ typedef struct train_curves {
 
 typedef struct trainer {
     const cli *c;
-    const char *save, *checkpoint, *history, *plot; /* files, or NULL */
-    const char *best_name;                          /* --save-best: the figure's name, or NULL */
+    const char *save, *checkpoint, *history, *plot, *report; /* files, or NULL */
+    const char *best_name; /* --save-best: the figure's name, or NULL */
     double best;
     bool has_best; /* also from before a resume */
     bool bar;

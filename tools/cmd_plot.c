@@ -5,7 +5,8 @@
 #include <string.h>
 
 static const cli_option options[] = {
-    {"o", "FILE.svg", "the chart to write; - is the standard output"},
+    {"o", "FILE.svg|FILE.png",
+     "the chart to write (- is the standard output), or the picture of a tensor"},
     {"x", "NAME",
      "the numbers along the horizontal axis (a .csv file: its first column; a graph: "
      "what --sweep sweeps; else 1, 2, 3, ...)"},
@@ -13,6 +14,11 @@ static const cli_option options[] = {
     {"points", NULL, "points instead of lines"},
     {"log", "x|y|xy", "logarithmic axes"},
     {"title", "TEXT", "what stands above the chart"},
+    {"layout", "LETTERS",
+     "a picture: a letter for each axis, H and W for its sides, C for 3 colours, any other for "
+     "what "
+     "counts pictures (HW; known for values of a conv2d)"},
+    {"zoom", "N", "a picture: points for each number (4)"},
     {"sweep", "NAME=LOW:HIGH:N",
      "a graph: feeds this input with N numbers from LOW to HIGH (201 if N is left out)"},
     {"input", "NAME=FILE|VALUE", "a graph: what to feed another input with; once for each"},
@@ -175,8 +181,8 @@ static int check_target(const cli *c)
     const char *file = cli_get(c, "o");
     if (!file) return cli_usage(c, "-o FILE.svg is missing: the chart to write");
     if (strcmp(file, "-") == 0) return EXIT_DONE;
-    if (!plot_ends_with(file, ".svg"))
-        return cli_usage(c, "-o: expected a file name that ends in .svg, got \"%s\"", file);
+    if (!plot_ends_with(file, ".svg") && !plot_ends_with(file, ".png"))
+        return cli_usage(c, "-o: expected a file name that ends in .svg or .png, got \"%s\"", file);
     return cli_check_writable(c, file);
 }
 
@@ -184,6 +190,7 @@ static int run(const cli *c)
 {
     plot p = {.c = c};
     int status = check_target(c);
+    if (!status && plot_ends_with(cli_get(c, "o"), ".png")) return plot_draw_image(c);
     if (!status) status = read_tables(&p);
     if (!status) status = draw(&p);
     for (size_t i = 0; i < p.n; i++) free(p.names[i]);
@@ -195,7 +202,7 @@ static int run(const cli *c)
 
 const cli_command cmd_plot = {
     .name = "plot",
-    .usage = "GRAPH|FILE... -o FILE.svg [OPTIONS]",
+    .usage = "GRAPH|FILE... -o FILE.svg|FILE.png [OPTIONS]",
     .summary = "draws numbers from files, or values of a graph",
     .text =
         "Draws columns of a .csv, .npy, .npz or .safetensors file. A tensor with two axes is the\n"
@@ -207,7 +214,10 @@ const cli_command cmd_plot = {
         "Of a graph, it draws values: of one run, or over an input that is swept. An activation\n"
         "function with its derivative:\n\n"
         "  rill grad act.json --of total --wrt x -o act-grad.json\n"
-        "  rill plot act-grad.json --sweep x=-4:4:201 -y f,grad/x -o act.svg",
+        "  rill plot act-grad.json --sweep x=-4:4:201 -y f,grad/x -o act.svg\n\n"
+        "With -o FILE.png, it makes a picture of one tensor: filters, feature maps, digits.\n\n"
+        "  rill plot lenet5.json --params lenet5.safetensors -y conv1/filter -o filters.png\n"
+        "  rill plot digits.npz:x --layout NHW -o digits.png",
     .options = options,
     .min_args = 1,
     .max_args = MOST_FILES,

@@ -1,6 +1,7 @@
 /* rill train: trains a graph by its training block, with progress, history and checkpoints. */
-#include "cli_train.h"
+#include "cli_report.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,10 @@ static const cli_option options[] = {
     {"watch", "A,B", "variables whose elements go into the history, too, with a row for the start"},
     {"plot", "FILE.svg",
      "draw loss and metrics, again after each epoch; --resume goes on with those of --history"},
+    {"report", "FILE.html",
+     "write one page at the end: curves, mistakes, pictures of what is inside, and the command "
+     "that "
+     "gives the same bits; judged on the test part of the data, else the rows held out"},
     {"force", NULL, "replace files that exist"},
     {NULL, NULL, NULL},
 };
@@ -55,7 +60,7 @@ static bool on_progress(void *user, const rill_progress *p)
     }
     train_print_epoch(p, rill_graph_training(rill_session_graph(p->session)));
     train_add_history(t, p);
-    if (t->plot && !train_add_curves(&t->curves, p)) t->status = cli_nomem(t->c);
+    if ((t->plot || t->report) && !train_add_curves(&t->curves, p)) t->status = cli_nomem(t->c);
     train_plot_epoch(t, p);
     train_keep_best(t, p);
     if (!t->status && t->checkpoint &&
@@ -124,6 +129,7 @@ static int choose_targets(trainer *t, const rill_graph *g, char *buf, size_t siz
     t->checkpoint = cli_get(c, "checkpoint");
     t->history = cli_get(c, "history");
     t->plot = cli_get(c, "plot");
+    t->report = cli_get(c, "report");
     t->best_name = cli_get(c, "save-best");
     if (!t->save && (!t->checkpoint || t->best_name)) {
         const char *name = rill_graph_name(g);
@@ -138,7 +144,8 @@ static int choose_targets(trainer *t, const rill_graph *g, char *buf, size_t siz
     int status = check_target(c, "save", t->save, ".safetensors", ".npz");
     if (!status) status = check_target(c, "checkpoint", t->checkpoint, ".safetensors", NULL);
     if (!status) status = check_target(c, "history", t->history, NULL, NULL);
-    return status ? status : check_target(c, "plot", t->plot, ".svg", NULL);
+    if (!status) status = check_target(c, "plot", t->plot, ".svg", NULL);
+    return status ? status : check_target(c, "report", t->report, ".html", NULL);
 }
 
 static int read_fit_options(const cli *c, rill_fit_options *o)
@@ -197,7 +204,7 @@ static int resume(trainer *t, rill_session *s, bool validation)
     if (file && set_learning_rate(c, s, &err) != RILL_OK) return cli_fail(c, file, &err);
     int status = train_open_best(t, block, validation);
     if (!status) status = train_open_history(t, s, validation);
-    return status || !t->plot ? status : train_open_curves(t, block);
+    return status || !(t->plot || t->report) ? status : train_open_curves(t, block);
 }
 
 static int fit(trainer *t, rill_session *s, const rill_dataset *data, rill_fit_options *o)
@@ -267,6 +274,69 @@ static int finish(const trainer *t, const rill_session *s)
     return EXIT_DONE;
 }
 
+/* ---- the report ------------------------------------------------------------------------------ */
+
+/* The last rows of a data set, as validation_split cuts it, with columns that borrow from it. */
+static int cut_rows(const cli *c, const rill_dataset *all, double split, rill_dataset **out,
+                    rill_tensor **parts)
+{
+    rill_error err;
+    int64_t n = rill_dataset_rows(all), first = (int64_t)floor((double)n * (1 - split));
+    rill_status st = rill_dataset_create(c->context, out, &err);
+    for (size_t i = 0; i < rill_dataset_n_columns(all) && st == RILL_OK; i++) {
+        const rill_tensor *t;
+        const char *name = rill_dataset_column(all, i, &t);
+        rill_shape shape = rill_tensor_shape(t);
+        size_t row = rill_tensor_bytes(t) / (size_t)n;
+        shape.dims[0] = n - first;
+        st = rill_tensor_from(c->context, rill_tensor_dtype(t), shape,
+                              (const char *)rill_tensor_cdata(t) + (size_t)first * row,
+                              (size_t)(n - first) * row, &parts[i], &err);
+        if (st == RILL_OK) st = rill_dataset_add(*out, name, parts[i], &err);
+    }
+    return st == RILL_OK ? EXIT_DONE : cli_fail(c, NULL, &err);
+}
+
+/* Judged on the test part where the data has parts, else on the rows held out, else on all. */
+static int write_report(const trainer *t, const rill_graph *g, rill_session *s,
+                        const rill_dataset *data, const rill_fit_options *o)
+{
+    const cli *c = t->c;
+    const char *spec = cli_get(c, "data");
+    report r = {c,
+                g,
+                rill_graph_training(g),
+                s,
+                data,
+                data,
+                "it was trained on",
+                &t->curves,
+                t->last_epoch,
+                o->batch_size,
+                0,
+                NULL};
+    rill_dataset *judged = NULL;
+    size_t columns = data ? rill_dataset_n_columns(data) : 0;
+    if (!t->report || !t->curves.n) return EXIT_DONE;
+    if (!data) return cli_usage(c, "--report judges rows of data, and there is no data");
+    rill_tensor **parts = calloc(columns, sizeof *parts);
+    int status = parts ? EXIT_DONE : cli_nomem(c);
+    if (!status && !ends_with(spec, ".csv") &&
+        rill_dataset_open(c->context, spec, "test", 0, &judged, NULL) == RILL_OK) {
+        r.unseen = "are the test part of the data";
+    } else if (!status && o->validation_split > 0) {
+        r.unseen = "were held out";
+        status = cut_rows(c, data, o->validation_split, &judged, parts);
+    }
+    if (judged) r.data = judged;
+    if (!status) status = report_training(&r, t->report);
+    if (!status) printf("report in %s\n", t->report);
+    rill_dataset_destroy(judged);
+    for (size_t i = 0; parts && i < columns; i++) rill_tensor_destroy(parts[i]);
+    free(parts);
+    return status;
+}
+
 /* A graph that `rill optimize --train` saved has its updates already. */
 static rill_status prepare(rill_graph *g, const rill_optimizer *optimizer, rill_error *err)
 {
@@ -313,6 +383,7 @@ static int train(trainer *t, rill_graph *g, rill_session_options *so, rill_fit_o
     if (!status) status = fit(t, s, data, o);
     if (status == EXIT_INTERRUPTED) print_interrupted(t);
     if (!status) status = finish(t, s);
+    if (!status) status = write_report(t, g, s, data, o);
     free(t->csv);
     free(t->watched);
     train_free_curves(&t->curves);

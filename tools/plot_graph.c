@@ -218,6 +218,42 @@ static int open_job(job *j)
     return EXIT_DONE;
 }
 
+/* What the op of a value, or the convolution that a variable is the filter of, says of its axes. */
+static const char *layout_of(const rill_graph *g, rill_value v)
+{
+    rill_node_info info;
+    int32_t rank = rill_value_type(g, v).shape.rank;
+    if (rank == 2) return "HW";
+    for (size_t i = 0; rank == 4 && rill_graph_node(g, i, &info) == RILL_OK; i++) {
+        if (!info.op || strcmp(info.op->name, "conv2d") != 0) continue;
+        bool planes = false;
+        for (uint32_t k = 0; k < info.op->n_attrs; k++)
+            if (strcmp(info.op->attrs[k].name, "data_format") == 0)
+                planes = strcmp(info.attrs[k].u.s, "NCHW") == 0;
+        if (info.n_inputs > 1 && info.inputs[1].ref == v.ref) return planes ? "OIHW" : "HWIO";
+        if (info.output.ref == v.ref) return planes ? "NKHW" : "NHWK";
+    }
+    return NULL;
+}
+
+int plot_run_value(const cli *c, rill_tensor **out, const char **layout)
+{
+    job j = {.c = c};
+    int status = open_job(&j);
+    if (!status && j.n != 1) status = cli_usage(c, "a picture shows one value: name it with -y");
+    if (!status) status = run_once(&j);
+    if (!status) {
+        *out = j.results[0];
+        j.results[0] = NULL;
+        *layout = layout_of(j.graph, j.values[0]);
+    }
+    for (size_t i = 0; i < j.n; i++) rill_tensor_destroy(j.results[i]);
+    rill_session_destroy(j.session);
+    cli_free_feeds(&j.feeds);
+    rill_graph_destroy(j.graph);
+    return status;
+}
+
 int plot_run_graph(const cli *c, plot_table *t)
 {
     job j = {.c = c};

@@ -44,6 +44,22 @@ RILL_API RILL_NODISCARD rill_status rill_charts_svg(rill_context *ctx,
                                                     const rill_chart *const *charts,
                                                     size_t n_charts, char **out, rill_error *err);
 
+/* ---- pictures -------------------------------------------------------------------------------- */
+
+/* A tensor as pictures side by side, with a rim between them: a new u8[height,width,3]. `layout`
+ * has a letter for each axis: H and W are the sides of a picture, C its 3 colours (at most one),
+ * any other counts pictures ("HWIO" for the filters of a convolution, "NHWK" for its results; at
+ * most 1024 are shown). Numbers go from black (0) to white (the greatest of the tensor), u8 from 0
+ * to 255; where some are negative, from blue over white (0) to orange, which the colour-blind can
+ * tell apart. NaN is grey. `zoom`: points for each number, 1 to 64. */
+RILL_API RILL_NODISCARD rill_status rill_tensor_tiles(rill_context *ctx, const rill_tensor *t,
+                                                      const char *layout, int zoom,
+                                                      rill_tensor **image, rill_error *err);
+/* The bytes of a PNG file, as a new u8[size], of an image: u8[height,width] grey or
+ * u8[height,width,3]. */
+RILL_API RILL_NODISCARD rill_status rill_image_png(rill_context *ctx, const rill_tensor *image,
+                                                   rill_tensor **png, rill_error *err);
+
 #ifdef __cplusplus
 }
 #endif

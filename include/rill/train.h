@@ -108,9 +108,9 @@ RILL_API const rill_training *rill_graph_training(const rill_graph *g);
 /* Named columns with the same number of rows (first dimension). */
 typedef struct rill_dataset rill_dataset;
 
-/* "synthetic:digits|spirals|xor|regression|surrealism[?rows=N&seed=S]", an IDX folder, or a CSV file. `split`:
- * "train" or "test". Data sets made by rill depend on (name, rows, split, seed) alone; a seed in
- * the spec takes the place of `seed`. */
+/* "synthetic:digits|spirals|xor|regression|surrealism[?rows=N&seed=S]", an IDX folder, or a CSV
+ * file. `split`: "train" or "test". Data sets made by rill depend on (name, rows, split, seed)
+ * alone; a seed in the spec takes the place of `seed`. */
 RILL_API RILL_NODISCARD rill_status rill_dataset_open(rill_context *ctx, const char *spec,
                                                       const char *split, uint64_t seed,
                                                       rill_dataset **out, rill_error *err);
@@ -188,6 +188,16 @@ RILL_API RILL_NODISCARD rill_status rill_evaluate(rill_session *s, const rill_da
 RILL_API RILL_NODISCARD rill_status rill_predict(rill_session *s, const rill_dataset *data,
                                                  int64_t batch_size, rill_tensor **out,
                                                  rill_error *err);
+
+/* The loss of each row by itself: losses has room for all rows. */
+RILL_API RILL_NODISCARD rill_status rill_evaluate_rows(rill_session *s, const rill_dataset *data,
+                                                       double *losses, rill_error *err);
+/* Values of the graph for n rows of the data from `first` on, as one batch, with is_training false;
+ * results as in rill_run_options. */
+RILL_API RILL_NODISCARD rill_status rill_run_rows(rill_session *s, const rill_dataset *data,
+                                                  int64_t first, int64_t n,
+                                                  const rill_value *values, size_t n_values,
+                                                  rill_tensor **results, rill_error *err);
 
 /* ---- checkpoints ----------------------------------------------------------------------------- */
 

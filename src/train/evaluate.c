@@ -106,3 +106,49 @@ rill_status rill_predict(rill_session *s, const rill_dataset *data, int64_t batc
     rill_batches_close(&b);
     return status;
 }
+
+/* ---- rows ----------------------------------------------------------------------------------- */
+
+rill_status rill_evaluate_rows(rill_session *s, const rill_dataset *data, double *losses,
+                               rill_error *err)
+{
+    const rill_training *t;
+    RILL_TRY(rill_session_training(s, &t, err));
+    rill_batches b;
+    RILL_TRY(rill_batches_open(&b, rill_session_graph(s), t, data, 0, rill_dataset_rows(data), 1,
+                               true, false, err));
+    rill_figures f = {0};
+    rill_status status = rill_figures_open(&f, s, false, err);
+    for (int64_t k = 0; k < b.n_batches && status == RILL_OK; k++) {
+        rill_figures_reset(&f);
+        status = rill_figures_step(&f, &b, k, err);
+        losses[k] = f.means[0];
+    }
+    rill_figures_close(&f);
+    rill_batches_close(&b);
+    return status;
+}
+
+rill_status rill_run_rows(rill_session *s, const rill_dataset *data, int64_t first, int64_t n,
+                          const rill_value *values, size_t n_values, rill_tensor **results,
+                          rill_error *err)
+{
+    const rill_training *t;
+    RILL_TRY(rill_session_training(s, &t, err));
+    if (first < 0 || n < 1 || first > rill_dataset_rows(data) - n)
+        return rill_fail(err, RILL_ERR_INVALID, "rows %lld to %lld: the data has %lld",
+                         (long long)first, (long long)(first + n - 1),
+                         (long long)rill_dataset_rows(data));
+    rill_batches b;
+    RILL_TRY(rill_batches_open(&b, rill_session_graph(s), t, data, first, n, n, true, false, err));
+    rill_batches_gather(&b, 0);
+    rill_run_options o = RILL_RUN_OPTIONS_INIT;
+    o.feeds = b.feeds;
+    o.n_feeds = b.plans.n;
+    o.fetches = values;
+    o.n_fetches = n_values;
+    o.results = results;
+    rill_status status = rill_session_run(s, &o, err);
+    rill_batches_close(&b);
+    return status;
+}

@@ -66,7 +66,11 @@ static void test_usage(void **state)
     } rows[] = {
         {2, "", "GRAPH|FILE... is missing; usage: rill plot GRAPH|FILE... -o FILE.svg"},
         {2, "h.csv", "-o FILE.svg is missing"},
-        {2, "h.csv -o a.txt", "-o: expected a file name that ends in .svg, got \"a.txt\""},
+        {2, "h.csv -o a.txt", "-o: expected a file name that ends in .svg or .png, got \"a.txt\""},
+        {2, "lenet5.json -o a.png", "a picture shows one value: name it with -y"},
+        {2, "d.npz:x -o a.png", "--layout is missing: the tensor has 3 axes"},
+        {2, "d.npz:x --layout NH -o a.png", "layout \"NH\" of u8[3,28,28]: expected a letter for"},
+        {2, "d.npz:x --layout NHW --zoom 0 -o a.png", "--zoom: expected an integer from 1 to 64"},
         {4, "h.csv -o none/a.svg", "none/a.svg: cannot write: No such file"},
         {2, "none.csv -o a.svg", "none.csv: cannot open: No such file"},
         {2, "h.txt -o a.svg", "h.txt: expected a graph (.json), or numbers: .csv"},
@@ -94,6 +98,7 @@ static void test_usage(void **state)
     write_text("one.csv", "a\n1\n2\n");
     write_text("long.csv", "a,b\n1,2\n2,3\n");
     write_text("h.txt", "1");
+    ran(0, "rill data 'synthetic:digits?rows=3' -o d.npz");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         ran(rows[i].status, "rill plot %s", rows[i].arguments);
         assert_string_equal(command_out, "");
@@ -129,6 +134,70 @@ static void test_curves_of_a_training(void **state)
     said(command_err, "whole.svg exists; --force replaces it");
 }
 
+static void test_pictures(void **state)
+{
+    (void)state;
+    ran(0, "rill data 'synthetic:digits?rows=12' -o d.npz && "
+           "rill plot d.npz:x --layout NHW -o d.png && head -c 4 d.png | tail -c 3");
+    printed("PNG", "");
+    ran(0, "rill plot lenet5.json -y c1/filter -o f.png && head -c 4 f.png | tail -c 3");
+    printed("PNG", "");
+}
+
+/* The number behind the first `label` of a text. */
+static double number_after(const char *text, const char *label)
+{
+    const char *at = strstr(text, label);
+    if (!at) fail_msg("no %s in %.3000s", label, text);
+    return strtod(at + strlen(label), NULL);
+}
+
+#define LENET "lenet5.json --data 'synthetic:digits?rows=60' --batch-size 32"
+
+/* The report says what `rill eval` says, and its command gives the same parameters. */
+static void test_report(void **state)
+{
+    static char page[1 << 20];
+    (void)state;
+    ran(0, "rm -f *.safetensors; rill train " LENET " --epochs 1 --save r.safetensors "
+           "--report r.html");
+    said(command_out, "\nparameters in r.safetensors\nreport in r.html\n");
+    read_text("r.html", page, sizeof page);
+    ran(0, "rill eval " LENET " --params r.safetensors");
+    assert_true(number_after(page, "id=\"loss\">") == number_after(command_out, "loss "));
+    assert_true(number_after(page, "sparse_categorical_accuracy</th><td>") ==
+                number_after(command_out, "sparse_categorical_accuracy "));
+    said(page, "On 60 rows that are the test part of the data");
+    said(page, "<pre class=\"command\">rill train lenet5.json --data 'synthetic:digits?rows=60' "
+               "--batch-size 32 --epochs 1 --save r.safetensors --report r.html --seed 0</pre>");
+    said(page, "<table id=\"confusion\">");
+    said(page, "data:image/png;base64,iVBOR");
+    said(page, "<h2>Filters of c1</h2>");
+    said(page, "<h2>Feature maps of c1");
+    assert_null(strstr(page, "src=\"http"));
+    assert_null(strstr(page, "<script"));
+    /* Figures of the confusion matrix add up to the rows. */
+    int sum = 0;
+    const char *end = strstr(strstr(page, "id=\"confusion\""), "</table>");
+    for (const char *p = strstr(page, "id=\"confusion\""); (p = strstr(p, "<td")) && p < end;) {
+        p = strchr(p, '>') + 1;
+        if (strncmp(p, "<b>", 3) == 0) p += 3;
+        sum += atoi(p);
+    }
+    assert_int_equal(sum, 60);
+    ran(0, "rill train regression.json --data 'synthetic:regression?rows=50' --epochs 1 --report "
+           "q.html");
+    read_text("q.html", page, sizeof page);
+    said(page, "<title>Predictions and targets; Residuals</title>");
+    said(page, "On 50 rows that are the test part of the data");
+    ran(0, "rm -f *.safetensors; rill data 'synthetic:regression?rows=50' -o q.csv && rill train "
+           "regression.json --data q.csv --validation-split 0.2 --epochs 1 --report h.html");
+    read_text("h.html", page, sizeof page);
+    said(page, "On 10 rows that were held out");
+    ran(2, "rill train " LENET " --save b.safetensors --report r.txt");
+    said(command_err, "--report: expected a file name that ends in .html, got \"r.txt\"");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -136,6 +205,8 @@ int main(void)
         cmocka_unit_test(test_values_of_graphs),
         cmocka_unit_test(test_usage),
         cmocka_unit_test(test_curves_of_a_training),
+        cmocka_unit_test(test_pictures),
+        cmocka_unit_test(test_report),
     };
     return RUN_COMMAND_TESTS(tests);
 }
