@@ -1,5 +1,5 @@
 /* rill explain: one run of a graph as a lesson: forward, backward, update, and a check by hand. */
-#include "explain.h"
+#include "cli_explain.h"
 
 #include <stdlib.h>
 #include <string.h>

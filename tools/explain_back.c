@@ -1,6 +1,6 @@
 /* The backward half of `rill explain`: cotangents, local derivatives, contributions and their sums;
  * then the updates. */
-#include "explain.h"
+#include "cli_explain.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* One weight of the lesson checked by finite differences in f64, with every number shown. */
-#include "explain.h"
+#include "cli_explain.h"
 
 #include <math.h>
 #include <stdlib.h>

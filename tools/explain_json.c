@@ -1,5 +1,5 @@
 /* `rill explain --json`: the lesson as one object, with all digits. */
-#include "explain.h"
+#include "cli_explain.h"
 
 #include <stdlib.h>
 #include <string.h>

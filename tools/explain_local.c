@@ -4,7 +4,7 @@
  * An elementwise op gets its operands spread to the shape of its output, and a cotangent of ones:
  * what comes back is the derivative of each element. Of any other op each row of the Jacobian is a
  * run with the cotangent of one element. */
-#include "explain.h"
+#include "cli_explain.h"
 
 #include <stdlib.h>
 #include <string.h>

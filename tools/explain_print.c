@@ -1,5 +1,5 @@
 /* Names, numbers and tensors of `rill explain`, as a student reads them. */
-#include "explain.h"
+#include "cli_explain.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * A question is an element of something that the run computed. The same numbers can stand in
  * several places (what a node passes on is what its input gets), so values with the same tensor are
  * one: what is left out of one is left out of all. */
-#include "explain.h"
+#include "cli_explain.h"
 
 #include <ctype.h>
 #include <math.h>

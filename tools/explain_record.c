@@ -1,6 +1,6 @@
 /* The recording of one run for `rill explain`: the graph with its gradient and its updates behind
  * it, run once at level 0, and the value of everything that the lesson shows. */
-#include "explain.h"
+#include "cli_explain.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* The forward half of `rill explain`: what is given, then each node in order. */
-#include "explain.h"
+#include "cli_explain.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -117,6 +117,9 @@ void *rill_rewrite_take(rill_rewrite *rw, size_t n, size_t size);
 /* Copies a node with its mapped inputs, name and attributes (`attrs` NULL: its own). */
 rill_status rill_rewrite_copy_with(rill_rewrite *rw, size_t node, const rill_attr *attrs);
 rill_status rill_rewrite_copy(rill_rewrite *rw, size_t node);
+/* The node of `to` whose gradient n, a node of `from`, belongs to, or -1. Where that has gone into
+ * another one, the nearest that is there of what it was computed from: a gradient stays one. */
+int64_t rill_rewrite_gradient_of(const rill_rewrite *rw, const rill_node_s *n);
 /* Emits an op in place of a node: under its name, as part of the same gradient. `in` are values of
  * `to`. The invalid value and an error on `to` on failure. */
 rill_value rill_rewrite_emit(rill_rewrite *rw, size_t node, const rill_op *op, const rill_value *in,

@@ -100,9 +100,7 @@ static rill_value copy_source(rill_rewrite *rw, const rill_node_s *n)
     return v;
 }
 
-/* The node of `to` that n belongs to the gradient of. Where it has gone into another one, the
- * nearest that is there of what it was computed from: a gradient stays one. */
-static int64_t gradient_tag(const rill_rewrite *rw, const rill_node_s *n)
+int64_t rill_rewrite_gradient_of(const rill_rewrite *rw, const rill_node_s *n)
 {
     if (n->gradient_of < 0) return -1;
     const rill_node_s *of = &rw->from->nodes[n->gradient_of];
@@ -121,7 +119,7 @@ rill_value rill_rewrite_emit(rill_rewrite *rw, size_t node, const rill_op *op, c
     const rill_node_s *n = &rw->from->nodes[node];
     rill_graph *to = rw->to;
     to->from_node = node;
-    to->gradient_of = gradient_tag(rw, n);
+    to->gradient_of = rill_rewrite_gradient_of(rw, n);
     rill_value v = rill_emit(rill_named(to, n->name), op, in, n_in, attrs);
     to->gradient_of = -1;
     if (rill_valid(v)) to->nodes[rill_value_at(to, v)->node].auto_named = n->auto_named;

@@ -170,11 +170,14 @@ static rill_status simplify_node(rill_rewrite *rw, size_t node)
                    .type = rw->from->values[n->first_value].type};
     RILL_TRY(rill_rewrite_inputs(rw, n, t.x));
     int applied = 0;
+    /* What rules emit on the way belongs to the same gradient. */
+    rw->to->gradient_of = rill_rewrite_gradient_of(rw, n);
     for (const rill_rule *r; t.op && applied < MAX_RULES && (r = apply_one(&t)); applied++) {
         const uint32_t noted = (uint32_t)node;
         RILL_TRY(rill_rewrite_status(rw));
         rill_rewrite_note(rw, r->name, r->reason, &noted, 1);
     }
+    rw->to->gradient_of = -1;
     if (applied == 0) return rill_rewrite_copy(rw, node);
     rw->map[n->first_value] =
         t.op ? rill_rewrite_emit(rw, node, t.op, t.x, t.n_x, t.attrs) : t.x[0];

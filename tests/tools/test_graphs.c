@@ -224,7 +224,7 @@ static void test_show(void **state)
     ran(0, "grep -c 'class=\"node missing wrong\"' bad.svg");
     ran(2, "rill show bad.json");
     ran(2, "rill show regression.json --format tex");
-    printed("", "rill show: --format: expected text, svg or dot, got \"tex\"\n");
+    printed("", "rill show: --format: expected text, svg, dot or html, got \"tex\"\n");
 }
 
 static void test_ops_and_schema(void **state)

@@ -259,8 +259,8 @@ static void test_errors(void **state)
     printed("", "rill profile: --top: expected an integer from 0 to 2147483647, got \"many\"\n");
     ran(2, "rill profile xor.json --runs 0");
     printed("", "rill profile: --runs: expected an integer from 1 to 1000, got \"0\"\n");
-    ran(2, "rill profile xor.json --level 3");
-    printed("", "rill profile: --level: expected an integer from 0 to 2, got \"3\"\n");
+    ran(2, "rill profile xor.json --level 4");
+    printed("", "rill profile: --level: expected an integer from 0 to 3, got \"4\"\n");
     ran(2, "rill profile xor.json --batch 3");
     printed("", "rill profile: unknown option --batch; did you mean --batch-size?\n");
     ran(2, "rill profile xor.json --params no.safetensors");
