@@ -16,6 +16,19 @@ static inline double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* The peak of the process's resident memory; 0 where the system does not say. (getrusage would give
+ * that of the process that started this one, where it was larger.) */
+static inline long long peak_bytes(void)
+{
+    char line[256];
+    long long kilobytes = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f) && sscanf(line, "VmHWM: %lld", &kilobytes) != 1) {
+    }
+    if (f) fclose(f);
+    return kilobytes * 1024;
+}
+
 /* For qsort. */
 static inline int by_value(const void *a, const void *b)
 {

@@ -7,8 +7,6 @@
  * Fetches the graph's first output. */
 #include "bench.h"
 
-#include <sys/resource.h>
-
 #define MAX_RUNS 100000
 
 /* The times of the process's stages, in seconds. */
@@ -22,10 +20,8 @@ static void print(const rill_graph *g, rill_session *s, const rill_run_options *
     const rill_program *program;
     rill_program_info info;
     rill_error err;
-    struct rusage usage;
     must(rill_session_program(s, o, &program, &err), "program", &err);
     rill_program_get_info(program, &info);
-    getrusage(RUSAGE_SELF, &usage);
     qsort(times, (size_t)n, sizeof *times, by_value);
     printf(
         "{\"peer\": \"rill\", \"workload\": \"%s\", \"batch\": %lld, \"threads\": %d, \"level\": "
@@ -36,7 +32,7 @@ static void print(const rill_graph *g, rill_session *s, const rill_run_options *
         rill_graph_name(g), (long long)batch, rill_session_threads(s), level, times[n / 2],
         times[0], info.flops / times[n / 2] / 1e6, n, info.n_steps, (t->loaded - t->start) * 1e3,
         (t->compiled - t->loaded) * 1e3, (t->first - t->compiled) * 1e3, t->first,
-        (double)info.arena_bytes / 1e6, (double)usage.ru_maxrss / 1024);
+        (double)info.arena_bytes / 1e6, (double)peak_bytes() / 1048576);
 }
 
 int main(int argc, char **argv)

@@ -13,7 +13,6 @@
 #include "bench.h"
 
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define MAX_STEPS 100000
@@ -63,11 +62,9 @@ static void print(runner *r, const rill_graph *g, rill_run_options *o, int64_t b
 {
     rill_error err;
     rill_program_info info;
-    struct rusage usage;
     const rill_program *program;
     must(rill_session_program(r->session, o, &program, &err), "program", &err);
     rill_program_get_info(program, &info);
-    getrusage(RUSAGE_SELF, &usage);
     qsort(r->times, (size_t)r->n, sizeof *r->times, by_value);
     printf("{\"peer\": \"rill\", \"workload\": \"%s\", \"batch\": %lld, \"threads\": %d, "
            "\"median_ms\": %.4f, \"min_ms\": %.4f, \"mean_ms\": %.4f, \"steps\": %d, "
@@ -79,7 +76,7 @@ static void print(runner *r, const rill_graph *g, rill_run_options *o, int64_t b
            info.arena_bytes, info.bytes, (unsigned long long)r->digest,
            info.arena_bytes + info.constant_bytes + info.variable_bytes + info.update_bytes +
                info.prologue_bytes,
-           start_bytes, usage.ru_maxrss * 1024LL);
+           start_bytes, peak_bytes());
 }
 
 /* Step i of one runner, timed once it is warm. */
