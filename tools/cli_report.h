@@ -16,10 +16,8 @@ typedef struct report {
     double loss, *metrics;
 } report;
 
-/* Judges the session and writes the file of --report. */
+/* Judges the session and writes the file of --report (train_report.c). */
 int report_training(report *r, const char *file);
-/* The page (train_report.c). */
-int report_write(const report *r, FILE *out);
 void report_escape(FILE *out, const char *s);
 /* Confusion matrix and worst mistakes, or predictions against targets (report_rows.c). */
 int report_add_rows(const report *r, FILE *out);

@@ -316,9 +316,8 @@ static int write_report(const trainer *t, const rill_graph *g, rill_session *s,
                 0,
                 NULL};
     rill_dataset *judged = NULL;
-    size_t columns = data ? rill_dataset_n_columns(data) : 0;
     if (!t->report || !t->curves.n) return EXIT_DONE;
-    if (!data) return cli_usage(c, "--report judges rows of data, and there is no data");
+    const size_t columns = rill_dataset_n_columns(data);
     rill_tensor **parts = calloc(columns, sizeof *parts);
     int status = parts ? EXIT_DONE : cli_nomem(c);
     if (!status && !ends_with(spec, ".csv") &&
@@ -355,7 +354,10 @@ static int open_data(const cli *c, const rill_graph *g, rill_dataset **out)
     rill_error err;
     for (size_t i = 0; rill_graph_node(g, i, &info) == RILL_OK; i++)
         has_inputs |= info.kind == RILL_NODE_INPUT;
-    if (!has_inputs && !spec) return EXIT_DONE;
+    if (!has_inputs && !spec)
+        return cli_get(c, "report")
+                   ? cli_usage(c, "--report judges rows of data, and the graph has no inputs")
+                   : EXIT_DONE;
     if (!has_inputs) return cli_usage(c, "the graph has no inputs, so it trains without --data");
     if (!spec) return cli_usage(c, "--data SPEC is missing, as in --data synthetic:digits");
     return rill_dataset_open(c->context, spec, "train", 0, out, &err) == RILL_OK

@@ -221,25 +221,3 @@ int report_add_rows(const report *r, FILE *out)
     free(d.label);
     return status;
 }
-
-/* ---- the file -------------------------------------------------------------------------------- */
-
-int report_training(report *r, const char *file)
-{
-    char *text = NULL;
-    size_t size = 0;
-    rill_error err;
-    r->metrics = calloc(r->training->n_metrics + 1, sizeof *r->metrics);
-    FILE *out = r->metrics ? open_memstream(&text, &size) : NULL;
-    int status = out ? EXIT_DONE : cli_nomem(r->c);
-    if (!status &&
-        rill_evaluate(r->session, r->data, r->batch, &r->loss, r->metrics, &err) != RILL_OK)
-        status = cli_fail(r->c, NULL, &err);
-    if (!status) status = report_write(r, out);
-    if (out && fclose(out) != 0 && !status) status = cli_nomem(r->c);
-    if (!status && rill_file_write(r->c->context, file, text, size, &err) != RILL_OK)
-        status = cli_fail(r->c, file, &err);
-    free(text);
-    free(r->metrics);
-    return status;
-}

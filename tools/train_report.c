@@ -169,7 +169,8 @@ static const char style[] =
     "solid "
     "#ddd}.facts th,.facts td{text-align:left}pre{overflow:auto;padding:.6rem;background:#f3f3f3}"
     ".scroll{overflow:auto}img{image-rendering:pixelated}figure{display:inline-block;margin:.3rem;"
-    "text-align:center;font-size:.8rem}svg{max-width:100%;height:auto}.wrong{outline:1px solid #d55e00}"
+    "text-align:center;font-size:.8rem}svg{max-width:100%;height:auto}.wrong{outline:1px solid "
+    "#d55e00}"
     "@media(prefers-color-scheme:dark){body{color:#e6e6e6;background:#16181c}pre{background:#"
     "24272d}"
     "th,td{border-color:#3a3f46}}@media print{body{color:#222;background:#fff}}</style>\n";
@@ -192,7 +193,7 @@ static int add_svgs(FILE *out, const report *r)
     return EXIT_DONE;
 }
 
-int report_write(const report *r, FILE *out)
+static int write_page(const report *r, FILE *out)
 {
     const char *name = rill_graph_name(r->graph);
     fputs(
@@ -210,5 +211,25 @@ int report_write(const report *r, FILE *out)
     add_parameters(out, r);
     if (!status) status = report_add_inside(r, out);
     fputs("</body></html>\n", out);
+    return status;
+}
+
+int report_training(report *r, const char *file)
+{
+    char *text = NULL;
+    size_t size = 0;
+    rill_error err;
+    r->metrics = calloc(r->training->n_metrics + 1, sizeof *r->metrics);
+    FILE *out = r->metrics ? open_memstream(&text, &size) : NULL;
+    int status = out ? EXIT_DONE : cli_nomem(r->c);
+    if (!status &&
+        rill_evaluate(r->session, r->data, r->batch, &r->loss, r->metrics, &err) != RILL_OK)
+        status = cli_fail(r->c, NULL, &err);
+    if (!status) status = write_page(r, out);
+    if (out && fclose(out) != 0 && !status) status = cli_nomem(r->c);
+    if (!status && rill_file_write(r->c->context, file, text, size, &err) != RILL_OK)
+        status = cli_fail(r->c, file, &err);
+    free(text);
+    free(r->metrics);
     return status;
 }

@@ -217,6 +217,9 @@ static void test_no_data_and_watched_variables(void **state)
     ran(0, "grep -c 'training: 3 numbers, first 5, last 0.3125' w.svg");
     ran(2, "rill train valley.json --data synthetic:xor --force");
     said(command_err, "the graph has no inputs, so it trains without --data");
+    ran(2, "rm -f valley.safetensors; rill train valley.json --report r.html");
+    said(command_err, "--report judges rows of data, and the graph has no inputs");
+    ran(1, "test -e valley.safetensors || test -e r.html"); /* told before anything is done */
     ran(2, "rill train valley.json --watch p --force");
     said(command_err, "--watch goes into the history: name its file with --history");
     ran(2, "rill train valley.json --watch loss --history a.csv --force");
