@@ -83,6 +83,20 @@ const checks = {
     }
   },
 
+  async 'shows a graph whole that nearly fits, beside the legend'(browser, pages) {
+    const page = await open(browser, pages.residual.file, CALM);
+    const hidden = () => page.evaluate(() => {
+      const stage = document.querySelector('#stage').getBoundingClientRect(), legend = document.querySelector('#legend').getBoundingClientRect();
+      return [...document.querySelectorAll('#drawing .shape')].map(b => b.getBoundingClientRect()).filter(b =>
+        b.left < stage.left || b.right > stage.right || b.top < stage.top || b.bottom > Math.min(stage.bottom, legend.top)).length;
+    });
+    assert.strictEqual(await hidden(), 0);
+    await page.setViewportSize({ width: 1500, height: 900 });
+    await page.waitForTimeout(200);
+    assert.strictEqual(await hidden(), 0, 'in a larger window');
+    await close(page);
+  },
+
   async 'goes forward, then back, then updates'(browser, pages) {
     for (const name of ['xor', 'lenet5']) {
       const page = await open(browser, pages[name].file, CALM), reached = [];

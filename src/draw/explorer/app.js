@@ -413,7 +413,7 @@ $('theme').onclick = turnTheme;
 $('help').onclick = help;
 document.addEventListener('keydown', onKey);
 window.addEventListener('hashchange', () => { readAddress(); render(false); });
-new ResizeObserver(() => { move(); drawLoss(state.step); }).observe(stage);
+new ResizeObserver(() => { refit(); drawLoss(state.step); }).observe(stage);
 readAddress();
 render(false);
 if (state.node >= 0 && drawing.boxOf.get(state.node)) reveal(drawing.boxOf.get(state.node), false);

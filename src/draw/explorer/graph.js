@@ -162,15 +162,25 @@ function move() {
   drawMap();
 }
 
+/* The frame that fit() chose last, and for what. */
+let fitted = {};
+
 /* All of it, or as much as can be read, from where the values come in. */
 function fit(whole) {
-  const [w, h] = size(), margin = 20;
+  const [w, full] = size(), h = full - 34 /* the legend's */, margin = 20;
   const all = Math.min((w - 44) / (drawing.width + 2 * margin), h / (drawing.height + 2 * margin), 1.6);
-  const legible = Math.min(0.9, Math.max(0.5, w / 1550)), k = whole || all > 0.8 * legible ? all : legible;
+  const legible = Math.min(0.9, Math.max(0.5, w / 1550)), k = whole || all > 0.74 * legible ? all : legible;
   const start = drawing.boxes.find(b => b.kind === 'input') || drawing.boxes[0];
   frame = { k, x: drawing.width / 2 - (w - 44) / k / 2, y: drawing.height / 2 - h / k / 2 };
   if (k * (drawing.width + 2 * margin) > w) frame.x = Math.min(Math.max(start.x - w / k / 2, -margin), drawing.width + margin - w / k);
   if (k * (drawing.height + 2 * margin) > h) frame.y = Math.max(start.y - h / k / 3, -margin);
+  fitted = { ...frame, whole };
+}
+
+/* After a change of size; what was moved by hand stays. */
+function refit() {
+  if (['x', 'y', 'k'].every(p => fitted[p] === frame[p])) fit(fitted.whole);
+  move();
 }
 
 function zoom(factor, cx, cy) {
